@@ -24,9 +24,12 @@ abort_argument <- function(x, arg, expected, hint = NULL, call = NULL, class = "
   )
 }
 
+abort_missing <- function(arg, what, call = NULL) {
+  abort_attentive("argument", sprintf("`%s` is missing: it must be %s.", arg, what), arg = arg, call = call)
+}
+
 # What came, in a few words.
 describe <- function(x) {
-  if (missing(x)) return("missing")
   if (is.null(x)) return("NULL")
   if (is_symbolic(x)) return("a symbolic tensor")
   if (inherits(x, "attentive_layer")) return(sprintf("the layer \"%s\"", x$name))
