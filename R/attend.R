@@ -39,7 +39,7 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
   }
 
   parts <- self$parts
-  result <- multi_head_attention_forward(
+  result <- engine_multi_head_attention(
     query, value, key,
     lapply(parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
     list(

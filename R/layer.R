@@ -392,6 +392,7 @@ summary.attentive_layer <- function(object, ...) print(object)
 #' @export
 str.attentive_layer <- function(object, ...) cat(format(object), "\n", sep = "")
 
+#' @method all.equal attentive_layer
 #' @export
 all.equal.attentive_layer <- function(target, current, ...) {
   if (!inherits(current, "attentive_layer")) return("target is a layer, current is not")

@@ -2,6 +2,7 @@
 
 multi_head_dots <- c("flash_attention", "seed", "sliding_window", "use_gate")
 
+#' @export
 layer_multi_head_attention <- function(
     inputs, num_heads, key_dim, value_dim = NULL, dropout = 0, use_bias = TRUE, output_shape = NULL, attention_axes = NULL,
     kernel_initializer = "glorot_uniform", bias_initializer = "zeros", kernel_regularizer = NULL, bias_regularizer = NULL,

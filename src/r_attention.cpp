@@ -173,7 +173,7 @@ Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcp
 } // namespace
 
 // [[Rcpp::export(rng = false)]]
-Rcpp::List multi_head_attention_forward(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
+Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
                                         Rcpp::List call, Rcpp::List masks, int threads) {
   return doorway::guarded([&] {
     const Execution execution = doorway::execution(threads);
