@@ -110,7 +110,7 @@ check_built <- function(self, query_dim, value_dim, key_dim, call = NULL) {
 # not attended over (F) first, then the attended ones (T or S).
 attention_plan <- function(self, axes, query_dim, value_dim) {
   rank <- length(query_dim)
-  free <- setdiff(seq_len(rank - 2L), axes)
+  free <- seq_len(rank - 2L)[-axes]
   list(
     order = c(0L, free, axes, rank - 1L),
     free = prod(query_dim[free + 1L]), queries = prod(query_dim[axes + 1L]), keys = prod(value_dim[axes + 1L]),

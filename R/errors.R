@@ -8,7 +8,7 @@
 #   file      a file that cannot be read        config   a configuration that cannot be used
 #   not_yet   known to Keras, not here yet
 abort_attentive <- function(class, message, hint = NULL, ..., call = NULL) {
-  bullets <- c(message, stats::setNames(hint, rep("i", length(hint))))
+  bullets <- c(message, if (length(hint) > 0L) stats::setNames(hint, rep("i", length(hint))))
   rlang::abort(
     bullets,
     class = c(paste0("attentive_error_", class), "attentive_error"),

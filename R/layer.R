@@ -254,7 +254,7 @@ set_weights <- function(object, weights) UseMethod("set_weights")
 
 #' @export
 set_weights.attentive_layer <- function(object, weights) {
-  call <- sys.call()
+  call <- environment()
   self <- layer_self(object)
   if (!is.list(weights) || is.data.frame(weights)) {
     abort_argument(weights, "weights", "a list of arrays",

@@ -219,7 +219,7 @@ abort_rank <- function(shape, arg, call = NULL) {
 }
 
 # NA matches everything: the sizes of build() may be unknown.
-differ <- function(a, b) which(!is.na(a) & !is.na(b) & a != b)
+differ <- function(a, b) !identical(a, b) && any(a != b, na.rm = TRUE)
 
 check_related_shapes <- function(query, value, key, axes, call = NULL) {
   rank <- length(query)
@@ -229,14 +229,14 @@ check_related_shapes <- function(query, value, key, axes, call = NULL) {
   if (length(value) != rank || length(key) != rank) {
     abort_attentive("shape", "query, value and key must have the same number of dimensions.", hint = said(), call = call)
   }
-  if (length(differ(value[-rank], key[-rank])) > 0L) {
+  if (differ(value[-rank], key[-rank])) {
     abort_attentive("shape", "All sizes of key and value but the last must be equal.", hint = said(), call = call)
   }
-  if (length(differ(query[[1L]], value[[1L]])) > 0L) {
+  if (differ(query[[1L]], value[[1L]])) {
     abort_attentive("shape", "query and value must have the same batch size, the first dimension.", hint = said(), call = call)
   }
-  free <- if (is.null(axes)) integer() else setdiff(seq_len(rank - 2L), axes)
-  if (length(differ(query[free + 1L], value[free + 1L])) > 0L) {
+  free <- if (is.null(axes)) integer() else seq_len(rank - 2L)[-axes]
+  if (length(free) > 0L && differ(query[free + 1L], value[free + 1L])) {
     abort_attentive("shape",
       sprintf("query and value must agree in the axes that are not attended over (%s).", paste(free, collapse = ", ")),
       hint = said(), call = call
