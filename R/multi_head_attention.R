@@ -2,6 +2,110 @@
 
 multi_head_dots <- c("flash_attention", "seed", "sliding_window", "use_gate")
 
+#' Multi-head attention
+#'
+#' Every position of the query looks at all positions of the value, in several ways at once, and takes a weighted average of what it finds
+#' (Vaswani et al. 2017). With query and value the same this is self-attention, else cross-attention. Arguments, weights and results are
+#' those of `layer_multi_head_attention()` in keras3; everything is computed by the package's own engine.
+#'
+#' @section The formula:
+#' For each head \eqn{h} with \eqn{Q_h = Q W^Q_h + b^Q_h}, \eqn{K_h = K W^K_h + b^K_h}, \eqn{V_h = V W^V_h + b^V_h}:
+#' \deqn{A_h = \mathrm{softmax}(Q_h K_h^\top / \sqrt{d}), \qquad C_h = A_h V_h, \qquad \mathrm{output} = \sum_h C_h W^O_h + b^O}
+#' where \eqn{d} is `key_dim` and the softmax runs over the keys that the query may see. A query that may see nothing has the weights
+#' 0 and so the output \eqn{b^O}. With `use_gate`, \eqn{C_h} is multiplied by the sigmoid of a fifth projection of the query.
+#' Source: Vaswani et al. (2017), equations 1 and section 3.2.2, and the documentation of Keras's `MultiHeadAttention`.
+#'
+#' @section Shapes:
+#' B batch, T query positions, S value positions, H `num_heads`, K `key_dim`, V `value_dim`, D features of an input, E features of the output.
+#'
+#' | what | dim |
+#' |---|---|
+#' | query, value, key | `[B, T, Dq]`, `[B, S, Dv]`, `[B, S, Dk]`; more axes between batch and features are welcome |
+#' | output | `[B, T, E]`, E being that of the query unless `output_shape` says otherwise |
+#' | scores | `[B, H, T, S]`; in general batch, axes that are not attended over, heads, query axes, value axes |
+#' | query kernel, bias | `[Dq, H, K]`, `[H, K]` |
+#' | key kernel, bias | `[Dk, H, K]`, `[H, K]` |
+#' | gate kernel, bias (only with `use_gate`) | `[Dq, H, V]`, `[H, V]` |
+#' | value kernel, bias | `[Dv, H, V]`, `[H, V]` |
+#' | output kernel, bias | `[H, V, E]`, `[E]` |
+#'
+#' The weights stand in this order in [get_weights()]. They are created at the first call, or by `layer$build(query_shape, value_shape, key_shape)`.
+#'
+#' @section Calling the layer:
+#' `layer(query, value, key = NULL, query_mask = NULL, value_mask = NULL, key_mask = NULL, attention_mask = NULL,
+#' return_attention_scores = FALSE, training = NULL, use_causal_mask = FALSE, ...)`
+#'
+#' * `query`, `value`, `key`: numeric arrays. Without `key` the value is the key too; without `value` the query is everything.
+#' * `query_mask`, `value_mask`, `key_mask`: logical or 0/1, `[B, T]` or `[B, S]`: which positions are real, `TRUE` for real.
+#' * `attention_mask`: logical or 0/1, `TRUE` where a query (row) may see a key (column): `[T, S]`, `[B, T, S]` or `[B, H, T, S]`, a size of 1 broadcasts.
+#' * `return_attention_scores`: `TRUE` gives a list of `attention_output` and `attention_scores` (see [attention_scores]);
+#'   `"mean"` averages the scores over the heads without ever holding all of them.
+#' * `training`: `TRUE` switches dropout on.
+#' * `use_causal_mask`: position i sees the positions up to i only, both counted from the start.
+#' * `threads`, in `...`: how many threads this call may use; see [attentive_info()].
+#'
+#' All masks are combined: a pair of query and key counts only where every mask allows it. What nobody may see has no influence at all, not even when it is `NaN`.
+#'
+#' `layer$name`, `$built`, `$trainable`, `$weights`, `$num_heads`, `$query_dense$kernel` and so on give what the layer is made of; `names(layer)` lists them.
+#' `layer$trainable <- FALSE` freezes it.
+#'
+#' @section Axes:
+#' `attention_axes` counts as Keras does: axis k is the k-th axis after the batch, which is dimension k + 1 of the R array; -2 is the last one before the features.
+#' With `NULL`, attention runs over all axes between batch and features at once. Several axes are attended over as if they were one, flattened in row-major order.
+#'
+#' @section Differences from Keras:
+#' The numbers are those of Keras 3.15 and later (they are compared with recorded ones in the tests). Where Keras has two answers, or an accident:
+#'
+#' * A bare array as `inputs`, and `layer(x)`, mean self-attention; Keras raises an error.
+#' * Sizes may be whole doubles anywhere; fractional ones are errors, not truncated.
+#' * `attention_axes` that name the batch, the features or one axis twice are errors; Keras accepts some of them.
+#' * A query that may see nothing gets weights 0 and the output bias, always. Keras gives the mean of all values when scores are not asked for.
+#' * `query_mask` given by hand is honoured; Keras overwrites it.
+#' * Masks must be logical or 0/1. Keras casts an additive mask (0 and -1e9) to logical, which inverts it.
+#' * A `[B, H, T, S]` mask can be combined with padding masks; masks and `use_causal_mask` follow the attended axes, whichever they are.
+#' * `NaN` and `Inf` in places that nobody may see do not spread.
+#' * The query, key and value kernels of a seeded initializer differ; the same seed still gives the same layer. `set.seed()` governs initial weights and dropout.
+#' * Initializers may be functions and arrays; regularizers and constraints are known by all their spellings. Coefficients are never truncated.
+#' * The result with scores is a named list.
+#' * `flash_attention` is accepted and has no effect: there is one way to compute, and it is the fast one, with dropout and scores too.
+#'
+#' @param inputs What to apply the layer to. Missing or `NULL`: nothing, the layer itself is returned. An array: self-attention. A list of query, value and maybe
+#'   key, in this order or by name: the layer is called with them; the list may hold further arguments of the call, such as `use_causal_mask = TRUE`.
+#' @param num_heads Number of attention heads.
+#' @param key_dim Size of each head for query and key.
+#' @param value_dim Size of each head for value; `key_dim` by default.
+#' @param dropout Share of the attention weights that is dropped while training, from 0 to 1.
+#' @param use_bias Whether the projections have a bias.
+#' @param output_shape Sizes of the output's last axes, one or several; by default the features of the query.
+#' @param attention_axes Axes over which attention runs, see below; by default all between batch and features.
+#' @param kernel_initializer,bias_initializer How kernels and biases begin.
+#' @param kernel_regularizer,bias_regularizer Penalties on kernels and biases.
+#' @param activity_regularizer Penalty on the outputs of the projections.
+#' @param kernel_constraint,bias_constraint What kernels and biases must obey after each training step.
+#' @param ... By name: `seed`, a whole number that fixes initial weights and dropout of this layer; `sliding_window`, a whole number w: a query sees keys
+#'   less than w positions away; `use_gate`, see the formula; `flash_attention`, accepted; `name`; `trainable`; `dtype`, "float32" (default) or "float64"; `autocast`, accepted.
+#'
+#' @return Without `inputs` a layer: a function that is called with arrays. With `inputs` what that call gives.
+#' @section Errors:
+#' `attentive_error_argument`, `_name`, `_shape`, `_mask` or `_not_yet`, see [attentive_errors]; the layer is unchanged after an error.
+#' @references Vaswani, A. et al. (2017). Attention Is All You Need. <doi:10.48550/arXiv.1706.03762>
+#' @family attention layers
+#' @examples
+#' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8)) # two sequences of five tokens with eight features
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 4)
+#' dim(layer(x, x))
+#'
+#' # where does each token look?
+#' c(output, scores) %<-% layer(x, x, use_causal_mask = TRUE, return_attention_scores = TRUE)
+#' round(scores[1, 1, , ], 2)
+#' plot(scores)
+#'
+#' # the second sequence has only three real tokens
+#' real <- rbind(rep(TRUE, 5), c(TRUE, TRUE, TRUE, FALSE, FALSE))
+#' dim(layer(x, x, value_mask = real))
+#'
+#' # in one step, on arrays
+#' dim(layer_multi_head_attention(list(x, x), num_heads = 2, key_dim = 4))
 #' @export
 layer_multi_head_attention <- function(
     inputs, num_heads, key_dim, value_dim = NULL, dropout = 0, use_bias = TRUE, output_shape = NULL, attention_axes = NULL,
