@@ -25,7 +25,9 @@ Vector normals(Index size, std::uint64_t stream) {
 bool near(double a, double b, double bound) { return std::fabs(a - b) <= bound; }
 
 void fans() {
-  const auto are = [](Fans fans, double in, double out) { return fans.in == in && fans.out == out; };
+  const auto are = [](Fans fans, double in, double out) {
+    return fans.in == in && fans.out == out;
+  };
   CHECK(are(fans_of({}), 1, 1));
   CHECK(are(fans_of({7}), 7, 7));
   CHECK(are(fans_of({4, 3}), 4, 3));
@@ -47,8 +49,8 @@ void variance_scaling() {
   Vector x(size);
   const RandomSource source{key_of_seed(5), 2};
   for (FanMode mode : {FanMode::in, FanMode::out, FanMode::average})
-    for (Distribution distribution :
-         {Distribution::uniform, Distribution::truncated_normal, Distribution::untruncated_normal}) {
+    for (Distribution distribution : {Distribution::uniform, Distribution::truncated_normal,
+                                      Distribution::untruncated_normal}) {
       const Fans fans{20, 50};
       const double n = mode == FanMode::in ? 20 : mode == FanMode::out ? 50 : 35;
       fill_variance_scaling({3, mode, distribution}, fans, source, x.data(), size);
@@ -156,7 +158,8 @@ void regularizers() {
 
 void constraints() {
   const std::vector<Index> shape{3, 4, 5};
-  const std::vector<std::vector<Index>> subsets{{}, {0}, {1}, {2}, {0, 1}, {2, 0}, {1, 2}, {0, 1, 2}};
+  const std::vector<std::vector<Index>> subsets{{},     {0},    {1},    {2},
+                                                {0, 1}, {2, 0}, {1, 2}, {0, 1, 2}};
   for (const auto &axes : subsets) {
     const Vector x = normals(60, 2);
     Vector y = x;
