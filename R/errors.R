@@ -8,7 +8,7 @@
 #   file      a file that cannot be read        config   a configuration that cannot be used
 #   not_yet   known to Keras, not here yet
 abort_attentive <- function(class, message, hint = NULL, ..., call = NULL) {
-  bullets <- c(message, stats::setNames(hint, rep("i", length(hint))))
+  bullets <- c(message, if (length(hint) > 0L) stats::setNames(hint, rep("i", length(hint))))
   rlang::abort(
     bullets,
     class = c(paste0("attentive_error_", class), "attentive_error"),
@@ -24,9 +24,12 @@ abort_argument <- function(x, arg, expected, hint = NULL, call = NULL, class = "
   )
 }
 
+abort_missing <- function(arg, what, call = NULL) {
+  abort_attentive("argument", sprintf("`%s` is missing: it must be %s.", arg, what), arg = arg, call = call)
+}
+
 # What came, in a few words.
 describe <- function(x) {
-  if (missing(x)) return("missing")
   if (is.null(x)) return("NULL")
   if (is_symbolic(x)) return("a symbolic tensor")
   if (inherits(x, "attentive_layer")) return(sprintf("the layer \"%s\"", x$name))

@@ -12,8 +12,8 @@ namespace attentive {
 // What the engine is allowed to use while it works on one call.
 struct Execution {
   int threads = 1;
-  // Polled on the calling thread between tasks; true abandons the call, which
-  // then throws Interrupted. Null: never interrupted.
+  // Polled on the calling thread, about every 50 ms; true abandons the call,
+  // which then throws Interrupted. Null: never interrupted.
   bool (*interrupted)() = nullptr;
 };
 
@@ -23,8 +23,24 @@ struct Interrupted {};
 // most execution.threads threads, the calling one among them; worker is in
 // [0, threads) and never used by two threads at a time (index of scratch
 // memory). The first exception of a worker is rethrown on the calling thread
-// after all have stopped. body must not call R.
+// after all have stopped. body must not call R. A parallel_for inside a task
+// runs on the thread of that task, with its own worker 0.
 void parallel_for(Index tasks, const Execution &execution,
                   const std::function<void(Index task, int worker)> &body);
+
+// The most threads that worked on one parallel_for since the last reset:
+// tests assert with it that threads really worked.
+int threads_used();
+void reset_threads_used();
+
+// Joins the kept threads; the next parallel_for starts new ones. To be called
+// before the library is unloaded: nothing here has a static destructor,
+// because joining in one deadlocks on Windows.
+void shutdown_threads();
+
+// A forked child (parallel::mclapply) works on one thread, whatever it asks
+// for: its siblings already fill the machine. A child that is no such worker
+// (a forking server) calls this once to get threads of its own.
+void allow_threads_after_fork();
 
 } // namespace attentive
