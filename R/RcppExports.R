@@ -5,18 +5,6 @@ engine_multi_head_attention <- function(query, value, key, parts, call, masks, t
     .Call(`_attentive_engine_multi_head_attention`, query, value, key, parts, call, masks, threads)
 }
 
-engine_settings <- function() {
-    .Call(`_attentive_engine_settings`)
-}
-
-engine_set_instructions <- function(name) {
-    .Call(`_attentive_engine_set_instructions`, name)
-}
-
-engine_stop_threads <- function() {
-    invisible(.Call(`_attentive_engine_stop_threads`))
-}
-
 mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }

@@ -27,33 +27,6 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
-// engine_settings
-Rcpp::List engine_settings();
-RcppExport SEXP _attentive_engine_settings() {
-BEGIN_RCPP
-    Rcpp::RObject rcpp_result_gen;
-    rcpp_result_gen = Rcpp::wrap(engine_settings());
-    return rcpp_result_gen;
-END_RCPP
-}
-// engine_set_instructions
-bool engine_set_instructions(std::string name);
-RcppExport SEXP _attentive_engine_set_instructions(SEXP nameSEXP) {
-BEGIN_RCPP
-    Rcpp::RObject rcpp_result_gen;
-    Rcpp::traits::input_parameter< std::string >::type name(nameSEXP);
-    rcpp_result_gen = Rcpp::wrap(engine_set_instructions(name));
-    return rcpp_result_gen;
-END_RCPP
-}
-// engine_stop_threads
-void engine_stop_threads();
-RcppExport SEXP _attentive_engine_stop_threads() {
-BEGIN_RCPP
-    engine_stop_threads();
-    return R_NilValue;
-END_RCPP
-}
 // mask_bytes
 SEXP mask_bytes(SEXP mask, std::vector<int> order);
 RcppExport SEXP _attentive_mask_bytes(SEXP maskSEXP, SEXP orderSEXP) {
@@ -188,9 +161,6 @@ END_RCPP
 
 static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_attention", (DL_FUNC) &_attentive_engine_multi_head_attention, 7},
-    {"_attentive_engine_settings", (DL_FUNC) &_attentive_engine_settings, 0},
-    {"_attentive_engine_set_instructions", (DL_FUNC) &_attentive_engine_set_instructions, 1},
-    {"_attentive_engine_stop_threads", (DL_FUNC) &_attentive_engine_stop_threads, 0},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
     {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
     {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},

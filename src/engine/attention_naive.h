@@ -20,28 +20,21 @@
 
 namespace attentive {
 
-// weights[S] = softmax over the keys that query (n, h, t) sees, 0 at the
-// others. Returns the log-sum-exp of the scores, -Inf where it sees none.
+// weights[S] holds the scores of the keys that query (n, h, t) sees and becomes
+// their softmax, 0 at the keys that it does not see. Returns the log-sum-exp of
+// the scores, -Inf where it sees none.
 template <class T>
-T attention_row_naive(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
-                      const AttentionOptions &options, Index n, Index h, Index t, T *weights) {
+T softmax_row_naive(const AttentionShape &shape, const Mask &mask, Index n, Index h, Index t,
+                    T *weights) {
   using std::exp;
   using std::log;
-  const Mask &mask = options.mask;
-  const Index group = h / (shape.heads / shape.groups);
-  const T *query = q.row(n, t, h);
-
   bool sees_any = false;
   T largest(0);
   for (Index s = 0; s < shape.keys; ++s) {
-    weights[s] = T(0);
-    if (!mask.may_attend(n, h, t, s))
+    if (!mask.may_attend(n, h, t, s)) {
+      weights[s] = T(0);
       continue;
-    const T *key = k.row(n, s, group);
-    T dot(0);
-    for (Index i = 0; i < shape.key_size; ++i)
-      dot += query[i] * key[i];
-    weights[s] = static_cast<T>(options.scale) * dot;
+    }
     if (!sees_any || weights[s] > largest)
       largest = weights[s];
     sees_any = true;
@@ -62,6 +55,25 @@ T attention_row_naive(const AttentionShape &shape, HeadView<const T> q, HeadView
       weights[s] = weights[s] / sum;
   }
   return largest + log(sum);
+}
+
+// weights[S] = softmax over the keys that query (n, h, t) sees, 0 at the
+// others. Returns the log-sum-exp of the scores, -Inf where it sees none.
+template <class T>
+T attention_row_naive(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
+                      const AttentionOptions &options, Index n, Index h, Index t, T *weights) {
+  const Index group = h / (shape.heads / shape.groups);
+  const T *query = q.row(n, t, h);
+  for (Index s = 0; s < shape.keys; ++s) {
+    if (!options.mask.may_attend(n, h, t, s))
+      continue;
+    const T *key = k.row(n, s, group);
+    T dot(0);
+    for (Index i = 0; i < shape.key_size; ++i)
+      dot += query[i] * key[i];
+    weights[s] = static_cast<T>(options.scale) * dot;
+  }
+  return softmax_row_naive(shape, options.mask, n, h, t, weights);
 }
 
 // out[V] = sum over the keys s that query (n, h, t) sees of
