@@ -117,6 +117,81 @@ void attention_forward_naive(const AttentionShape &shape, HeadView<const T> q, H
   }
 }
 
+// Backward of one query. Reads only pairs that the mask allows; adds to d_q,
+// d_k and d_v. `weights`[S] are its scores, d_scores[S] may be null.
+template <class T>
+void attention_row_backward_naive(const AttentionShape &shape, HeadView<const T> q,
+                                  HeadView<const T> k, HeadView<const T> v,
+                                  const AttentionOptions &options, Index n, Index h, Index t,
+                                  const T *weights, const T *d_out, const T *d_scores,
+                                  HeadView<T> d_q, HeadView<T> d_k, HeadView<T> d_v) {
+  const Index group = h / (shape.heads / shape.groups);
+  const auto sees = [&](Index s) { return options.mask.may_attend(n, h, t, s); };
+
+  // out = sum of weights v
+  std::vector<T> d_weights(static_cast<std::size_t>(shape.keys), T(0));
+  T mean(0); // of d_weights, under the weights
+  for (Index s = 0; s < shape.keys; ++s) {
+    if (!sees(s))
+      continue;
+    T &d_weight = d_weights[static_cast<std::size_t>(s)];
+    for (Index j = 0; j < shape.value_size; ++j) {
+      d_weight += d_out[j] * v.row(n, s, group)[j];
+      d_v.row(n, s, group)[j] += weights[s] * d_out[j];
+    }
+    if (d_scores != nullptr)
+      d_weight += d_scores[s];
+    mean += weights[s] * d_weight;
+  }
+
+  // weights = softmax(scale <q, k>)
+  for (Index s = 0; s < shape.keys; ++s) {
+    if (!sees(s))
+      continue;
+    const T d_dot = static_cast<T>(options.scale) * weights[s] *
+                    (d_weights[static_cast<std::size_t>(s)] - mean);
+    for (Index i = 0; i < shape.key_size; ++i) {
+      d_q.row(n, t, h)[i] += d_dot * k.row(n, s, group)[i];
+      d_k.row(n, s, group)[i] += d_dot * q.row(n, t, h)[i];
+    }
+  }
+}
+
+template <class T>
+void fill_rows_naive(HeadView<T> x, Index elements, Index tokens, Index heads, Index size, T with) {
+  for (Index n = 0; n < elements; ++n)
+    for (Index token = 0; token < tokens; ++token)
+      for (Index h = 0; h < heads; ++h)
+        std::fill_n(x.row(n, token, h), size, with);
+}
+
+// d_out like out, d_scores [N, H, T, S] or null -> d_q, d_k, d_v like q, k, v,
+// overwritten.
+template <class T>
+void attention_backward_naive(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
+                              HeadView<const T> v, const AttentionOptions &options,
+                              HeadView<const T> d_out, const T *d_scores, HeadView<T> d_q,
+                              HeadView<T> d_k, HeadView<T> d_v) {
+  if (options.dropout.rate > 0)
+    throw std::logic_error("the textbook core has no dropout yet");
+  const Index elements = shape.elements();
+  fill_rows_naive(d_q, elements, shape.queries, shape.heads, shape.key_size, T(0));
+  fill_rows_naive(d_k, elements, shape.keys, shape.groups, shape.key_size, T(0));
+  fill_rows_naive(d_v, elements, shape.keys, shape.groups, shape.value_size, T(0));
+  std::vector<T> weights(static_cast<std::size_t>(shape.keys), T(0));
+  for (Index n = 0; n < elements; ++n) {
+    for (Index h = 0; h < shape.heads; ++h) {
+      for (Index t = 0; t < shape.queries; ++t) {
+        const Index row = (n * shape.heads + h) * shape.queries + t;
+        attention_row_naive(shape, q, k, options, n, h, t, weights.data());
+        attention_row_backward_naive(
+            shape, q, k, v, options, n, h, t, weights.data(), d_out.row(n, t, h),
+            d_scores == nullptr ? nullptr : d_scores + row * shape.keys, d_q, d_k, d_v);
+      }
+    }
+  }
+}
+
 // Writes scores [N, H, T, S] to where and how a caller of attention.h wants
 // them.
 template <class T>
