@@ -148,9 +148,12 @@ Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcp
 
   // an array that plays several parts is converted once
   const Buffer<T> q = doorway::read_array<T>(query, call.order, execution);
-  const Buffer<T> v = value == query ? Buffer<T>() : doorway::read_array<T>(value, call.order, execution);
+  const Buffer<T> v =
+      value == query ? Buffer<T>() : doorway::read_array<T>(value, call.order, execution);
   const T *v_data = value == query ? q.data() : v.data();
-  const Buffer<T> k = key == query || key == value ? Buffer<T>() : doorway::read_array<T>(key, call.order, execution);
+  const Buffer<T> k = key == query || key == value
+                          ? Buffer<T>()
+                          : doorway::read_array<T>(key, call.order, execution);
   const T *k_data = key == query ? q.data() : key == value ? v_data : k.data();
 
   Rcpp::NumericVector output = new_output(query, call.output);
@@ -158,8 +161,9 @@ Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcp
   AttentionOptions options;
   options.mask = read_mask(masks, sizes.attention);
   Buffer<T> result(output.size());
+  MultiHeadSaved<T> saved;
   multi_head_attention_forward<T>(sizes, {q.data(), k_data, v_data}, read_weights<T>(parts),
-                                  options, result.data(), scores.view(), execution);
+                                  options, result.data(), scores.view(), saved, execution);
 
   const std::vector<Index> dims = doorway::dims_of(output);
   std::vector<int> order(call.order.begin(), call.order.end() - 1);
@@ -174,7 +178,7 @@ Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcp
 
 // [[Rcpp::export(rng = false)]]
 Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
-                                        Rcpp::List call, Rcpp::List masks, int threads) {
+                                       Rcpp::List call, Rcpp::List masks, int threads) {
   return doorway::guarded([&] {
     const Execution execution = doorway::execution(threads);
     const Call c(call);
