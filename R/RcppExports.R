@@ -9,6 +9,14 @@ mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }
 
+cpp_safetensors_header <- function(path) {
+    .Call(`_attentive_cpp_safetensors_header`, path)
+}
+
+cpp_safetensors_arrays <- function(path, places) {
+    .Call(`_attentive_cpp_safetensors_arrays`, path, places)
+}
+
 random_seed_key <- function(seed) {
     .Call(`_attentive_random_seed_key`, seed)
 }

@@ -38,6 +38,29 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// cpp_safetensors_header
+Rcpp::List cpp_safetensors_header(const std::string& path);
+RcppExport SEXP _attentive_cpp_safetensors_header(SEXP pathSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const std::string& >::type path(pathSEXP);
+    rcpp_result_gen = Rcpp::wrap(cpp_safetensors_header(path));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cpp_safetensors_arrays
+Rcpp::List cpp_safetensors_arrays(const std::string& path, const Rcpp::IntegerVector& places);
+RcppExport SEXP _attentive_cpp_safetensors_arrays(SEXP pathSEXP, SEXP placesSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const std::string& >::type path(pathSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type places(placesSEXP);
+    rcpp_result_gen = Rcpp::wrap(cpp_safetensors_arrays(path, places));
+    return rcpp_result_gen;
+END_RCPP
+}
 // random_seed_key
 Rcpp::NumericVector random_seed_key(double seed);
 RcppExport SEXP _attentive_random_seed_key(SEXP seedSEXP) {
@@ -139,6 +162,8 @@ END_RCPP
 static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_attention", (DL_FUNC) &_attentive_engine_multi_head_attention, 7},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
+    {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
+    {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},
     {"_attentive_random_seed_key", (DL_FUNC) &_attentive_random_seed_key, 1},
     {"_attentive_kernel_fans", (DL_FUNC) &_attentive_kernel_fans, 2},
     {"_attentive_fill_initial_values", (DL_FUNC) &_attentive_fill_initial_values, 5},

@@ -7,7 +7,7 @@
 
 #include "../../src/engine/layout.h"
 #include "../../src/engine/matmul.h"
-#include "peak.h"
+#include "machine_peak.h"
 
 using attentive::Buffer;
 using attentive::Index;
