@@ -4,37 +4,62 @@
 #
 #   base()                                    the R6 generator at the bottom
 #   wrap(instance, class_name, constructor, arguments)   what the constructor returns
-#   builtin(constructor)                      a class that inherits a built-in, or NULL
+#   methods                                   the names that must be functions
+#   builtin(constructor)                      a class that does what a built-in does, or NULL
 class_families <- function(family) {
   switch(family,
     constraint = list(
-      what = "Constraint()", base = constraint_base, wrap = new_custom_constraint, method = "call",
+      what = "Constraint()", base = constraint_base, wrap = new_custom_constraint, methods = c("initialize", "call", "get_config"),
       builtin = function(constructor) builtin_class("constraint", constructor)
     )
   )
 }
 
 # The constructor of a class: a function with the arguments of `initialize`.
+# Its environment holds data only, as that of all objects here.
 define_class <- function(family, classname, members, private, inherit, parent_env, call = NULL) {
   bridge <- class_families(family)
   classname <- check_string(classname, "classname", call = call)
   check_members(members, "...", call)
   check_members(private, "private", call)
+  for (method in intersect(names(members), bridge$methods)) {
+    if (!is.function(members[[method]])) abort_argument(members[[method]], method, "a function", call = call)
+  }
   # R6 finds the class to inherit from by a name, when an object is made
   around <- new.env(parent = parent_env)
   around$.inherited <- inherited_generator(bridge, family, inherit, call)
   generator <- R6::R6Class(classname,
     public = members, private = private, inherit = .inherited, parent_env = around, lock_objects = FALSE
   )
-  construct <- function(...) {
-    arguments <- named_arguments(initialize_method(generator), list(...))
-    bridge$wrap(generator$new(...), classname, constructor, arguments)
-  }
-  constructor <- show_formals(construct, initialize_method(generator))
-  constructor <- structure(constructor, class = "attentive_class", family = family, classname = classname, generator = generator)
+  definition <- new.env(parent = topenv(), size = 3L)
+  definition$generator <- generator
+  constructor <- structure(
+    new_constructor(formals(initialize_method(generator)), definition),
+    class = "attentive_class", family = family, classname = classname, generator = generator
+  )
+  definition$constructor <- constructor
   constructor
 }
-utils::globalVariables(".inherited")
+utils::globalVariables(c(".inherited", "construct"))
+
+# A function with these formals, for args() and completion. The call is passed
+# on as it was written, so missing arguments stay missing.
+new_constructor <- function(formals, definition) {
+  definition$construct <- function(...) new_instance(constructor, list(...))
+  environment(definition$construct) <- definition
+  rlang::new_function(formals, quote({
+    call <- sys.call()
+    call[[1L]] <- construct
+    eval(call, parent.frame())
+  }), definition)
+}
+
+new_instance <- function(constructor, arguments) {
+  generator <- attr(constructor, "generator")
+  instance <- do.call(generator$new, arguments, quote = TRUE)
+  bridge <- class_families(attr(constructor, "family"))
+  bridge$wrap(instance, attr(constructor, "classname"), constructor, named_arguments(initialize_method(generator), arguments))
+}
 
 check_members <- function(members, arg, call = NULL) {
   if (!is.list(members)) abort_argument(members, arg, "a named list of methods and fields", call = call)
@@ -82,16 +107,6 @@ initialize_method <- function(generator) {
 # Arguments by the names under which `fun` takes them; `...` keeps its own.
 named_arguments <- function(fun, arguments) {
   as.list(match.call(fun, as.call(c(quote(fun), arguments)), expand.dots = TRUE))[-1L]
-}
-
-# `fun(...)` with the formals of another function, for args() and completion;
-# the call is passed on as it was written, so missing arguments stay missing.
-show_formals <- function(fun, like) {
-  rlang::new_function(formals(like), quote({
-    call <- sys.call()
-    call[[1L]] <- construct
-    eval(call, parent.frame())
-  }), environment(fun))
 }
 
 # A class that was not called stands for its object without arguments.

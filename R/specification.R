@@ -375,6 +375,16 @@ get_config.attentive_specification <- function(object) {
 }
 
 #' @export
+`$<-.attentive_specification` <- function(x, name, value) {
+  data <- specification_data(x)
+  if (data$kind == "custom") {
+    assign(name, value, envir = data$instance)
+    return(x)
+  }
+  abort_attentive("name", sprintf("The field `%s` of `%s` cannot be set.", name, format(x)), hint = "Make another object.")
+}
+
+#' @export
 `[[.attentive_specification` <- function(x, i) do.call("$", list(x, i))
 
 #' @export
@@ -402,8 +412,10 @@ format.attentive_specification <- function(x, ...) {
     values <- vapply(value, format, "", digits = 15L)
     if (length(values) == 1L) values else sprintf("c(%s)", paste(values, collapse = ", "))
   }, "")
+  labels <- if (is.null(names(values))) character(length(values)) else names(values)
+  labels[labels != ""] <- paste(labels[labels != ""], "= ")
   name <- if (data$kind == "custom") data$class_name else paste0(data$family, "_", data$kind)
-  sprintf("%s(%s)", name, paste(names(values), values, sep = " = ", recycle0 = TRUE, collapse = ", "))
+  sprintf("%s(%s)", name, paste0(labels, values, collapse = ", "))
 }
 
 #' @export
