@@ -5,6 +5,22 @@ engine_multi_head_attention <- function(query, value, key, parts, call, masks, t
     .Call(`_attentive_engine_multi_head_attention`, query, value, key, parts, call, masks, threads)
 }
 
+engine_multi_head_gradients <- function(query, value, key, parts, call, masks, threads, upstream, scores_upstream) {
+    .Call(`_attentive_engine_multi_head_gradients`, query, value, key, parts, call, masks, threads, upstream, scores_upstream)
+}
+
+engine_settings <- function() {
+    .Call(`_attentive_engine_settings`)
+}
+
+engine_set_instructions <- function(name) {
+    .Call(`_attentive_engine_set_instructions`, name)
+}
+
+engine_stop_threads <- function() {
+    invisible(.Call(`_attentive_engine_stop_threads`))
+}
+
 mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }
@@ -15,6 +31,14 @@ cpp_safetensors_header <- function(path) {
 
 cpp_safetensors_arrays <- function(path, places) {
     .Call(`_attentive_cpp_safetensors_arrays`, path, places)
+}
+
+engine_dot_attention <- function(query, value, key, scale, call, masks, threads) {
+    .Call(`_attentive_engine_dot_attention`, query, value, key, scale, call, masks, threads)
+}
+
+engine_additive_attention <- function(query, value, key, weights, call, masks, threads) {
+    .Call(`_attentive_engine_additive_attention`, query, value, key, weights, call, masks, threads)
 }
 
 random_seed_key <- function(seed) {

@@ -21,26 +21,119 @@ template <class T> MultiHeadWeights<const T> read_weights(const Rcpp::List &part
           read_dense<T>(parts, "value"), read_dense<T>(parts, "output")};
 }
 
-template <class T>
-Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
-                   const Rcpp::List &parts, const Rcpp::List &masks, const Execution &execution) {
+MultiHeadSizes read_sizes(const doorway::Call &call, SEXP query, SEXP value, SEXP key) {
   MultiHeadSizes sizes;
   sizes.attention = call.shape;
   sizes.query_features = doorway::dims_of(query).back();
   sizes.value_features = doorway::dims_of(value).back();
   sizes.key_features = doorway::dims_of(key).back();
   sizes.output_features = call.output_features();
+  return sizes;
+}
 
+template <class T>
+Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
+                   const Rcpp::List &parts, const Rcpp::List &masks, const Execution &execution) {
   const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
   doorway::Output<T> output(query, call);
   doorway::Scores scores(call);
-  AttentionOptions options;
-  options.mask = doorway::read_mask(masks, call.shape);
   MultiHeadSaved<T> saved;
-  multi_head_attention_forward<T>(sizes, {inputs.query(), inputs.key(), inputs.value()},
-                                  read_weights<T>(parts), options, output.data(), scores.view(),
-                                  saved, execution);
+  multi_head_attention_forward<T>(
+      read_sizes(call, query, value, key), {inputs.query(), inputs.key(), inputs.value()},
+      read_weights<T>(parts),
+      doorway::attention_options(call, doorway::read_mask(masks, call.shape)), output.data(),
+      scores.view(), saved, execution);
   return Rcpp::List::create(output.finish(execution), scores.finish(execution));
+}
+
+// The gradients of all kernels and biases: one buffer for each raw of `parts`.
+template <class T> class WeightGradients {
+public:
+  explicit WeightGradients(const Rcpp::List &parts) : parts_(parts) {
+    Dense<T> *const places[] = {&weights_.query, &weights_.key, &weights_.gate, &weights_.value,
+                                &weights_.output};
+    const char *const names[] = {"query", "key", "gate", "value", "output"};
+    for (int i = 0; i < 5; ++i)
+      if (parts.containsElementNamed(names[i]))
+        *places[i] = make_room(parts[names[i]]);
+  }
+
+  const MultiHeadWeights<T> &weights() const { return weights_; }
+
+  // Flat, row-major, in the order of get_weights().
+  Rcpp::List finish() const {
+    Rcpp::List out(static_cast<R_xlen_t>(buffers_.size()));
+    for (std::size_t i = 0; i < buffers_.size(); ++i)
+      out[static_cast<R_xlen_t>(i)] =
+          Rcpp::NumericVector(buffers_[i].data(), buffers_[i].data() + buffers_[i].size());
+    return out;
+  }
+
+private:
+  Dense<T> make_room(const Rcpp::List &part) {
+    T *places[2] = {nullptr, nullptr};
+    for (int i = 0; i < 2; ++i) {
+      SEXP raw = part[i];
+      if (Rf_isNull(raw))
+        continue;
+      buffers_.emplace_back(static_cast<Index>(Rf_xlength(raw)) / static_cast<Index>(sizeof(T)));
+      places[i] = buffers_.back().data();
+    }
+    return {places[0], places[1]};
+  }
+
+  const Rcpp::List parts_;
+  MultiHeadWeights<T> weights_;
+  std::vector<Buffer<T>> buffers_;
+};
+
+template <class T>
+Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key, bool has_key,
+                     const Rcpp::List &parts, const Rcpp::List &masks, SEXP upstream,
+                     SEXP scores_upstream, const ActivityGradient<T> &activity,
+                     const Execution &execution) {
+  const MultiHeadSizes sizes = read_sizes(call, query, value, key);
+  const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
+  const MultiHeadInputs<T> in = {inputs.query(), inputs.key(), inputs.value()};
+  const MultiHeadWeights<const T> weights = read_weights<T>(parts);
+  const AttentionOptions options =
+      doorway::attention_options(call, doorway::read_mask(masks, call.shape));
+  doorway::Output<T> output(query, call);
+  MultiHeadSaved<T> saved;
+  multi_head_attention_forward<T>(sizes, in, weights, options, output.data(), ScoreView(), saved,
+                                  execution);
+  SEXP out = output.finish(execution);
+  Rcpp::Shield<SEXP> keep(out);
+
+  const std::vector<Index> out_dims = doorway::dims_of(out);
+  Buffer<T> d_output;
+  if (Rf_isNull(upstream))
+    d_output = Buffer<T>(Rf_xlength(out), T(1));
+  else
+    d_output =
+        doorway::read_array<T>(upstream, doorway::output_order(call, out_dims.size()), execution);
+  Buffer<T> d_scores;
+  if (!Rf_isNull(scores_upstream))
+    d_scores = doorway::read_array<T>(scores_upstream,
+                                      doorway::natural_order(call.score_dim.size()), execution);
+
+  WeightGradients<T> d_weights(parts);
+  Buffer<T> d_query(Rf_xlength(query)), d_key(Rf_xlength(key)), d_value(Rf_xlength(value));
+  multi_head_attention_backward<T>(
+      sizes, in, weights, options, output.data(), saved, d_output.data(), d_scores.data(), activity,
+      {d_query.data(), d_key.data(), d_value.data()}, d_weights.weights(), execution);
+  if (!has_key) // the value was the key too
+    for (Index i = 0; i < d_value.size(); ++i)
+      d_value[i] += d_key[i];
+  const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
+    return doorway::write_array(numbers.data(), doorway::dims_of(like), call.order, execution);
+  };
+  Rcpp::List d_inputs = Rcpp::List::create(Rcpp::Named("query") = as_array(d_query, query),
+                                           Rcpp::Named("value") = as_array(d_value, value));
+  if (has_key)
+    d_inputs["key"] = as_array(d_key, key);
+  return Rcpp::List::create(Rcpp::Named("output") = out, Rcpp::Named("inputs") = d_inputs,
+                            Rcpp::Named("weights") = d_weights.finish());
 }
 
 } // namespace
@@ -55,5 +148,22 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
       key = value;
     return c.float64 ? forward<double>(c, query, value, key, parts, masks, execution)
                      : forward<float>(c, query, value, key, parts, masks, execution);
+  });
+}
+
+// [[Rcpp::export(rng = false)]]
+Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
+                                       Rcpp::List call, Rcpp::List masks, int threads,
+                                       SEXP upstream, SEXP scores_upstream) {
+  return doorway::guarded([&] {
+    const Execution execution = doorway::execution(threads);
+    const doorway::Call c(call);
+    const bool has_key = !Rf_isNull(key);
+    if (!has_key)
+      key = value;
+    return c.float64 ? gradients<double>(c, query, value, key, has_key, parts, masks, upstream,
+                                         scores_upstream, nullptr, execution)
+                     : gradients<float>(c, query, value, key, has_key, parts, masks, upstream,
+                                        scores_upstream, nullptr, execution);
   });
 }

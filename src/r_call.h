@@ -26,6 +26,10 @@ struct Call {
     shape.groups = as_index(list["groups"]);
     shape.key_size = as_index(list["key_size"]);
     shape.value_size = as_index(list["value_size"]);
+    const auto d = Rcpp::as<std::vector<double>>(list["dropout"]); // rate, key (2 words), call
+    dropout.rate = d[0];
+    dropout.seed = (static_cast<std::uint64_t>(d[1]) << 32) | static_cast<std::uint64_t>(d[2]);
+    dropout.call = static_cast<std::uint64_t>(d[3]);
   }
 
   // E, the product of the sizes that replace the query's features.
@@ -41,7 +45,15 @@ struct Call {
   int attended;
   std::vector<int> order, output, score_dim;
   AttentionShape shape;
+  Dropout dropout;
 };
+
+inline AttentionOptions attention_options(const Call &call, const Mask &mask) {
+  AttentionOptions options;
+  options.mask = mask;
+  options.dropout = call.dropout;
+  return options;
+}
 
 inline Mask read_mask(const Rcpp::List &list, const AttentionShape &shape) {
   Mask mask;
@@ -147,6 +159,25 @@ private:
   bool in_place_ = false;
 };
 
+// The engine's order of the axes of the output, which may have more axes than
+// the query.
+inline std::vector<int> output_order(const Call &call, std::size_t rank) {
+  std::vector<int> order(call.order.begin(), call.order.end() - 1);
+  while (order.size() < rank)
+    order.push_back(static_cast<int>(order.size()));
+  return order;
+}
+
+// Row-major numbers in the engine's order as a new R array of these dims.
+template <class T>
+SEXP write_array(const T *numbers, const std::vector<Index> &dims, const std::vector<int> &order,
+                 const Execution &execution) {
+  Rcpp::NumericVector out = new_array(Rcpp::wrap(std::vector<int>(dims.begin(), dims.end())));
+  to_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), REAL(out),
+                  execution);
+  return out;
+}
+
 // The output as an R array: the query's dims with the last one replaced.
 template <class T> class Output {
 public:
@@ -162,11 +193,8 @@ public:
 
   SEXP finish(const Execution &execution) {
     const std::vector<Index> dims = dims_of(array_);
-    std::vector<int> order(call_.order.begin(), call_.order.end() - 1);
-    while (order.size() < dims.size())
-      order.push_back(static_cast<int>(order.size()));
-    to_column_major(numbers_.data(), dims.data(), static_cast<int>(dims.size()), order.data(),
-                    REAL(array_), execution);
+    to_column_major(numbers_.data(), dims.data(), static_cast<int>(dims.size()),
+                    output_order(call_, dims.size()).data(), REAL(array_), execution);
     return array_;
   }
 
