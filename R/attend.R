@@ -3,9 +3,12 @@
 
 call_multi_head_attention <- function(self, ..., extra, call) {
   prepared <- prepare_multi_head_call(self, ..., extra = extra, call = call)
-  result <- do.call(engine_multi_head_attention, prepared$engine)
-  count_dropout(self, prepared$engine$call)
-  attention_result(result, prepared$plan, prepared$engine$call$scores, prepared$engine$query, prepared$keys)
+  engine <- prepared$engine
+  result <- engine_multi_head_attention(
+    engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads
+  )
+  count_dropout(self, engine$call)
+  attention_result(result, prepared$plan, engine$call$scores, engine$query, prepared$keys)
 }
 
 # Checks everything, builds the layer if need be, and gives the arguments of the
