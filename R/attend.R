@@ -45,7 +45,8 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
     list(
       float64 = self$dtype == "float64", batch = query_dim[[1L]], free = plan$free, queries = plan$queries, keys = plan$keys,
       heads = self$num_heads, key_size = self$key_dim, value_size = self$value_dim, order = plan$order,
-      output = self$output_size, scores = scores, score_dim = plan$scores, attended = length(axes)
+      output = self$output_size, scores = scores, score_dim = plan$scores, attended = length(axes),
+      activity = activity_request(self$activity_regularizer)
     ),
     list(
       query = query_bytes, key = if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes,
@@ -53,6 +54,7 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
     ),
     threads
   )
+  self$activity_losses <- activity_losses(self$activity_regularizer, result[[3L]], query_dim[[1L]])
   if (scores == 0L) return(result[[1L]])
   list(
     attention_output = result[[1L]],

@@ -338,17 +338,30 @@ specification_from_keras <- function(family, kind, config) {
 }
 
 # For from_config(): a specification of any family, NULL where the class is none.
-specification_of_class <- function(class_name, config, custom_objects = NULL, constructor = NULL) {
+specification_of_class <- function(class_name, config, custom_objects = NULL) {
+  constructor <- attr(config, "constructor", exact = TRUE)
+  custom <- if (is.null(constructor)) custom_objects[[class_name]] else constructor
   for (family in names(specification_kinds)) {
     class_names <- vapply(specification_kinds[[family]], function(kind) kind$class_name, "")
     own <- c(paste0(capitalized(family), "Function"), if (family == "initializer") "InitializerArray")
-    custom <- if (is.null(constructor)) custom_objects[[class_name]] else constructor
     if (class_name %in% c(class_names, own) || identical(attr(custom, "family"), family)) {
-      attributes(config) <- list(names = names(config))
-      return(specification_from_config(family, class_name, config, custom_objects, custom))
+      whole <- structure(list(class_name = class_name, config = config), constructor = constructor)
+      return(resolve_config(family, whole, "config", NULL, custom_objects))
     }
   }
   NULL
+}
+
+# For from_config() of a layer: its entries as objects, so that classes of the
+# user's are found.
+read_specifications <- function(config, custom_objects = NULL) {
+  readers <- list(initializer = as_initializer, regularizer = as_regularizer, constraint = as_constraint)
+  for (family in names(readers)) {
+    for (entry in grep(paste0("_", family, "$"), names(config), value = TRUE)) {
+      if (!is.null(config[[entry]])) config[[entry]] <- readers[[family]](config[[entry]], entry, custom_objects = custom_objects)
+    }
+  }
+  config
 }
 
 #' @export

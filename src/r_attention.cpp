@@ -2,10 +2,18 @@
 #include "r_common.h"
 
 #include "engine/multi_head_attention.h"
+#include "engine/regularizers.h"
 
 using namespace attentive;
 
 namespace {
+
+Index product(const std::vector<Index> &dims) {
+  Index size = 1;
+  for (Index dim : dims)
+    size = checked_product(size, dim);
+  return size;
+}
 
 Index as_index(SEXP x) { return static_cast<Index>(Rcpp::as<double>(x)); }
 
@@ -131,16 +139,72 @@ private:
 };
 
 // The output has the query's dims with the last one replaced by `output`.
-Rcpp::NumericVector new_output(SEXP query, const std::vector<int> &output) {
+std::vector<Index> dims_of_output(SEXP query, const std::vector<int> &output) {
   std::vector<Index> dims = doorway::dims_of(query);
-  std::vector<int> out(dims.begin(), dims.end() - 1);
-  out.insert(out.end(), output.begin(), output.end());
-  return doorway::new_array(Rcpp::wrap(out));
+  dims.pop_back();
+  dims.insert(dims.end(), output.begin(), output.end());
+  return dims;
+}
+
+// Row-major numbers whose leading axes are in `order` as an R array of these
+// dims; axes after them keep their places.
+template <class T>
+SEXP as_r_array(const Buffer<T> &numbers, const std::vector<Index> &dims, std::vector<int> order,
+                const Execution &execution) {
+  while (order.size() < dims.size())
+    order.push_back(static_cast<int>(order.size()));
+  Rcpp::NumericVector array = doorway::new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
+  to_column_major(numbers.data(), dims.data(), static_cast<int>(dims.size()), order.data(),
+                  REAL(array), execution);
+  return array;
+}
+
+// What penalties on activities need of query, key, (gate,) value and output:
+// the penalties themselves where the engine knows the regularizer (a list), the
+// activities as arrays [B, ..., H, K] where an R function takes them (TRUE).
+template <class T>
+SEXP activities(const Rcpp::List &list, const Call &call, SEXP query, SEXP key,
+                const MultiHeadSaved<T> &saved, const Buffer<T> &output,
+                const std::vector<Index> &output_dims, const Execution &execution) {
+  SEXP request = list["activity"];
+  if (Rf_isNull(request))
+    return R_NilValue;
+  const bool gated = !saved.gate.empty();
+  std::vector<const Buffer<T> *> values{&saved.q, &saved.k};
+  if (gated)
+    values.push_back(&saved.gate);
+  values.push_back(&saved.v);
+  values.push_back(&output);
+  Rcpp::List result(values.size());
+  if (TYPEOF(request) == VECSXP) {
+    const Rcpp::List config(request);
+    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+    for (std::size_t i = 0; i < values.size(); ++i)
+      result[i] = penalty(options, values[i]->data(), values[i]->size());
+    return result;
+  }
+  const AttentionShape &a = call.sizes.attention;
+  const std::vector<int> order(call.order.begin(), call.order.end() - 1);
+  const auto heads_dims = [](SEXP input, Index heads, Index size) {
+    std::vector<Index> dims = doorway::dims_of(input);
+    dims.back() = heads;
+    dims.push_back(size);
+    return dims;
+  };
+  std::vector<std::vector<Index>> dims{heads_dims(query, a.heads, a.key_size),
+                                       heads_dims(key, a.groups, a.key_size)};
+  if (gated)
+    dims.push_back(heads_dims(query, a.heads, a.value_size));
+  dims.push_back(heads_dims(key, a.groups, a.value_size));
+  dims.push_back(output_dims);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    result[i] = as_r_array(*values[i], dims[i], order, execution);
+  return result;
 }
 
 template <class T>
 Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcpp::List &parts,
-                   const Rcpp::List &masks, const Execution &execution) {
+                   const Rcpp::List &masks, const Rcpp::List &list, const Execution &execution) {
   MultiHeadSizes sizes = call.sizes;
   sizes.query_features = doorway::dims_of(query).back();
   sizes.value_features = doorway::dims_of(value).back();
@@ -156,22 +220,20 @@ Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcp
                           : doorway::read_array<T>(key, call.order, execution);
   const T *k_data = key == query ? q.data() : key == value ? v_data : k.data();
 
-  Rcpp::NumericVector output = new_output(query, call.output);
+  const std::vector<Index> output_dims = dims_of_output(query, call.output);
   Scores scores(call);
   AttentionOptions options;
   options.mask = read_mask(masks, sizes.attention);
-  Buffer<T> result(output.size());
+  Buffer<T> result(product(output_dims));
   MultiHeadSaved<T> saved;
   multi_head_attention_forward<T>(sizes, {q.data(), k_data, v_data}, read_weights<T>(parts),
                                   options, result.data(), scores.view(), saved, execution);
 
-  const std::vector<Index> dims = doorway::dims_of(output);
-  std::vector<int> order(call.order.begin(), call.order.end() - 1);
-  while (order.size() < dims.size())
-    order.push_back(static_cast<int>(order.size()));
-  to_column_major(result.data(), dims.data(), static_cast<int>(dims.size()), order.data(),
-                  REAL(output), execution);
-  return Rcpp::List::create(output, scores.finish(execution));
+  const std::vector<int> order(call.order.begin(), call.order.end() - 1);
+  const Rcpp::RObject output = as_r_array(result, output_dims, order, execution);
+  const Rcpp::RObject activity =
+      activities(list, call, query, key, saved, result, output_dims, execution);
+  return Rcpp::List::create(output, scores.finish(execution), activity);
 }
 
 } // namespace
@@ -184,7 +246,7 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
     const Call c(call);
     if (Rf_isNull(key))
       key = value;
-    return c.float64 ? forward<double>(c, query, value, key, parts, masks, execution)
-                     : forward<float>(c, query, value, key, parts, masks, execution);
+    return c.float64 ? forward<double>(c, query, value, key, parts, masks, call, execution)
+                     : forward<float>(c, query, value, key, parts, masks, call, execution);
   });
 }
