@@ -178,14 +178,21 @@ activity_request <- function(regularizer) {
   if (data$kind == "function") TRUE else engine_penalty(data)
 }
 
-# Each projection's penalty divided by the batch size; nothing for an empty batch.
-activity_losses <- function(regularizer, values, batch) {
-  if (is.null(regularizer)) return(NULL)
-  vapply(values, function(value) {
+# Keeps the activity losses of a call: those of what the layer returns where
+# Keras counts them, then those of its projections, in Keras's order, each
+# divided by the batch size. `result` is what the engine gave: output, scores
+# and, for layers with projections, penalties or activities.
+record_activities <- function(self, result, batch) {
+  regularizer <- self$activity_regularizer
+  if (is.null(regularizer)) return(invisible())
+  own <- if (isTRUE(self$regularizes_result)) Filter(Negate(is.null), result[1:2])
+  projections <- if (length(result) > 2L) result[[3L]]
+  self$activity_losses <- vapply(c(own, projections), function(value) {
     if (batch == 0L) return(0)
     loss <- if (is.null(dim(value))) value else regularizer_value(regularizer, value, arg = "activity_regularizer")
     loss / batch
   }, 0)
+  invisible()
 }
 
 # Some specifications are for matrices only. A layer whose weights (or

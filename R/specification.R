@@ -220,7 +220,7 @@ serialize_spec <- function(object) {
   custom <- data$kind == "custom"
   serialized <- list(
     module = if (own) "attentive" else if (!custom) specification_families[[family]]$module,
-    class_name = specification_class_name(data), config = specification_config(data),
+    class_name = specification_class_name(data), config = keras_config(data),
     registered_name = if (custom) data$class_name
   )
   if (custom) attr(serialized, "constructor") <- data$constructor
@@ -367,7 +367,7 @@ read_specifications <- function(config, custom_objects = NULL) {
 #' @export
 get_config.attentive_specification <- function(object) {
   data <- specification_data(object)
-  config <- structure(specification_config(data), class_name = specification_class_name(data))
+  config <- structure(keras_config(data), class_name = specification_class_name(data))
   if (data$kind == "custom") attr(config, "constructor") <- data$constructor
   config
 }
@@ -417,7 +417,7 @@ format.attentive_specification <- function(x, ...) {
   data <- specification_data(x)
   if (data$kind == "function") return(sprintf("<%s from an R function>", data$family))
   if (data$kind == "array") return(sprintf("<initializer from an array of dim %s>", format_shape(array_shape(data$value))))
-  config <- if (data$kind == "custom") specification_config(data) else data$config
+  config <- if (data$kind == "custom") keras_config(data) else data$config
   config <- config[!vapply(config, is.null, NA)]
   values <- vapply(config, function(value) {
     if (is.character(value)) return(encodeString(value[[1L]], quote = "\""))

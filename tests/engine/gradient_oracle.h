@@ -1,5 +1,6 @@
 // The derivatives of the textbook layer, exact to rounding: the textbook run
-// on dual numbers. What the backward pass of the engine is compared with.
+// on dual numbers. What the backward passes, the textbook's and the engine's,
+// are compared with.
 #pragma once
 
 #include "dual.h"
@@ -41,6 +42,31 @@ template <class Real> Leaves<Real> gradient_oracle(const LayerProblem &p) {
       }
     }
   }
+  return gradient;
+}
+
+// The same by the textbook's backward pass, in the precision of T: for layers
+// too large for the oracle, and as the measure of what T can do.
+template <class T> Leaves<T> gradient_textbook(const LayerProblem &p) {
+  const Leaves<T> leaves = convert<T>(p.leaves);
+  Leaves<T> gradient = leaves;
+  for (std::vector<T> &leaf : gradient)
+    std::fill(leaf.begin(), leaf.end(), T(0));
+  const auto dense = [&](Leaf kernel, Leaf bias) {
+    return Dense<T>{gradient[kernel].data(), gradient[bias].data()};
+  };
+  MultiHeadGradientsNaive<T> result;
+  result.weights = {dense(kQueryKernel, kQueryBias), dense(kKeyKernel, kKeyBias),
+                    dense(kGateKernel, kGateBias), dense(kValueKernel, kValueBias),
+                    dense(kOutputKernel, kOutputBias)};
+  const std::vector<T> upstream(p.upstream.begin(), p.upstream.end());
+  const std::vector<T> scores_upstream(p.scores_upstream.begin(), p.scores_upstream.end());
+  multi_head_attention_backward_naive<T>(
+      p.sizes, inputs_of(leaves), weights_of(leaves), p.c.options(), upstream.data(),
+      scores_upstream.empty() ? nullptr : scores_upstream.data(), result);
+  gradient[kQueryInput] = result.query;
+  gradient[kKeyInput] = result.key;
+  gradient[kValueInput] = result.value;
   return gradient;
 }
 
