@@ -17,6 +17,14 @@ cpp_safetensors_arrays <- function(path, places) {
     .Call(`_attentive_cpp_safetensors_arrays`, path, places)
 }
 
+engine_dot_attention <- function(query, value, key, scale, call, masks, threads) {
+    .Call(`_attentive_engine_dot_attention`, query, value, key, scale, call, masks, threads)
+}
+
+engine_additive_attention <- function(query, value, key, weights, call, masks, threads) {
+    .Call(`_attentive_engine_additive_attention`, query, value, key, weights, call, masks, threads)
+}
+
 random_seed_key <- function(seed) {
     .Call(`_attentive_random_seed_key`, seed)
 }

@@ -252,7 +252,7 @@ r_axes <- function(axes) {
 
 axis_entries <- c("axis", "input_axes", "output_axes")
 
-specification_config <- function(data) {
+keras_config <- function(data) {
   if (data$kind == "custom") return(custom_config(data))
   config <- switch(data$kind,
     "function" = if (is.null(data$gradient)) list(fun = data$fun) else list(fun = data$fun, gradient = data$gradient),
