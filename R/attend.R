@@ -8,6 +8,7 @@ call_multi_head_attention <- function(self, ..., extra, call) {
     engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads
   )
   count_dropout(self, engine$call)
+  record_activities(self, result, dim(engine$query)[[1L]])
   attention_result(result, prepared$plan, engine$call$scores, engine$query, prepared$keys)
 }
 
@@ -90,7 +91,8 @@ engine_sizes <- function(self, plan, heads, groups, key_size, value_size, output
   list(
     float64 = self$dtype == "float64", batch = plan$batch, free = plan$free, queries = plan$queries, keys = plan$keys,
     heads = heads, groups = groups, key_size = key_size, value_size = value_size, order = plan$order, output = output,
-    scores = scores, score_dim = plan$scores, attended = length(plan$axes), dropout = dropout
+    scores = scores, score_dim = plan$scores, attended = length(plan$axes), dropout = dropout,
+    activity = activity_request(self$activity_regularizer)
   )
 }
 

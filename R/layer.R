@@ -141,6 +141,7 @@ layer_fields <- c(
     weights = , variables = self$weights,
     trainable_weights = , trainable_variables = layer_weights(self, TRUE),
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
+    losses = layer_losses(self),
     supports_masking = TRUE,
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
@@ -305,7 +306,7 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' @param object A layer, or an initializer, regularizer or constraint.
 #' @param config What `get_config()` gave; or a list with `class_name` and `config`, as Keras writes it into its files. Unknown entries,
 #'   which a newer version may have written, are ignored with a warning.
-#' @param custom_objects Accepted for compatibility with keras3.
+#' @param custom_objects Classes and functions of your own that the configuration names, as `list(Name = Name)`.
 #' @return `get_config()`: a named list, with the class name in the attribute `class_name`. `from_config()`: a new object, not built.
 #' @section Errors:
 #' `attentive_error_config` where no class name is given or known.
@@ -358,6 +359,10 @@ from_config <- function(config, custom_objects = NULL) {
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
   if (is.null(make)) {
+    specification <- specification_of_class(class_name, config, custom_objects)
+    if (!is.null(specification)) return(specification)
+  }
+  if (is.null(make)) {
     abort_attentive("config", sprintf("The class \"%s\" is not known.", class_name),
       hint = c(nearest_hint(class_name, names(constructors)), paste("Known classes:", or_list(names(constructors))))
     )
@@ -367,7 +372,7 @@ from_config <- function(config, custom_objects = NULL) {
   if (length(unknown) > 0L) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
   }
-  config <- config[intersect(names(config), known)]
+  config <- read_specifications(config[intersect(names(config), known)], custom_objects)
   do.call(make, config[!vapply(config, is.null, NA)])
 }
 

@@ -141,11 +141,13 @@ take_projection_arguments <- function(self, dots, frame) {
   self$sliding_window <- check_whole(dots$sliding_window, "sliding_window", null = TRUE, call = frame)
   self$use_gate <- if (is.null(dots$use_gate)) FALSE else check_flag(dots$use_gate, "use_gate", call = frame)
   check_flag(dots$flash_attention, "flash_attention", null = TRUE, call = frame)
-  for (arg in c("kernel_initializer", "bias_initializer")) self[[arg]] <- as_initializer(frame[[arg]], arg, frame)
+  self$kernel_initializer <- as_initializer(frame$kernel_initializer, "kernel_initializer", frame)
+  self$bias_initializer <- as_initializer(frame$bias_initializer, "bias_initializer", frame, default = "zeros")
   for (arg in c("kernel_regularizer", "bias_regularizer", "activity_regularizer")) {
     self[[arg]] <- as_regularizer(frame[[arg]], arg, frame)
   }
   for (arg in c("kernel_constraint", "bias_constraint")) self[[arg]] <- as_constraint(frame[[arg]], arg, frame)
+  check_matrix_only(self, c("kernel_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer"), frame)
   take_seed(self, dots$seed, frame)
 }
 

@@ -156,3 +156,55 @@ as_numbers <- function(x, arg, call = NULL) {
   if (!is.double(x)) storage.mode(x) <- "double"
   x
 }
+
+# Losses of a layer --------------------------------------------------------------
+
+# Activity losses of the last call, then the penalties of the trainable weights
+# as they are now, in the order of the weights.
+layer_losses <- function(self) {
+  weights <- Filter(function(weight) !is.null(weight[["regularizer"]]), layer_weights(self, TRUE))
+  c(as.list(self$activity_losses), lapply(weights, function(weight) {
+    regularizer_value(weight[["regularizer"]], weight[["value"]], weight[["shape"]], weight[["dtype"]],
+      arg = paste0(weight[["name"]], "_regularizer")
+    )
+  }))
+}
+
+# What the engine is to give back for an activity regularizer: nothing, the
+# penalties (its coefficients), or the activities themselves for an R function.
+activity_request <- function(regularizer) {
+  if (is.null(regularizer)) return(NULL)
+  data <- specification_data(regularizer)
+  if (data$kind == "function") TRUE else engine_penalty(data)
+}
+
+# Keeps the activity losses of a call: those of what the layer returns where
+# Keras counts them, then those of its projections, in Keras's order, each
+# divided by the batch size. `result` is what the engine gave: output, scores
+# and, for layers with projections, penalties or activities.
+record_activities <- function(self, result, batch) {
+  regularizer <- self$activity_regularizer
+  if (is.null(regularizer)) return(invisible())
+  own <- if (isTRUE(self$regularizes_result)) Filter(Negate(is.null), result[1:2])
+  projections <- if (length(result) > 2L) result[[3L]]
+  self$activity_losses <- vapply(c(own, projections), function(value) {
+    if (batch == 0L) return(0)
+    loss <- if (is.null(dim(value))) value else regularizer_value(regularizer, value, arg = "activity_regularizer")
+    loss / batch
+  }, 0)
+  invisible()
+}
+
+# Some specifications are for matrices only. A layer whose weights (or
+# projections) never all are says so before anything is computed.
+check_matrix_only <- function(self, args, call = NULL) {
+  for (arg in args) {
+    kind <- if (!is.null(self[[arg]])) specification_data(self[[arg]])$kind
+    if (is.null(kind)) next
+    if (kind == "identity" || (kind == "orthogonal" && grepl("regularizer", arg))) {
+      abort_attentive("argument", sprintf("`%s` cannot be `%s`: it is for matrices only.", arg, format(self[[arg]])),
+        hint = "Kernels and outputs of the projections have at least three dimensions, the output's bias one.", arg = arg, call = call
+      )
+    }
+  }
+}

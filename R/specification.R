@@ -220,7 +220,7 @@ serialize_spec <- function(object) {
   custom <- data$kind == "custom"
   serialized <- list(
     module = if (own) "attentive" else if (!custom) specification_families[[family]]$module,
-    class_name = specification_class_name(data), config = specification_config(data),
+    class_name = specification_class_name(data), config = keras_config(data),
     registered_name = if (custom) data$class_name
   )
   if (custom) attr(serialized, "constructor") <- data$constructor
@@ -252,7 +252,7 @@ r_axes <- function(axes) {
 
 axis_entries <- c("axis", "input_axes", "output_axes")
 
-specification_config <- function(data) {
+keras_config <- function(data) {
   if (data$kind == "custom") return(custom_config(data))
   config <- switch(data$kind,
     "function" = if (is.null(data$gradient)) list(fun = data$fun) else list(fun = data$fun, gradient = data$gradient),
@@ -338,23 +338,36 @@ specification_from_keras <- function(family, kind, config) {
 }
 
 # For from_config(): a specification of any family, NULL where the class is none.
-specification_of_class <- function(class_name, config, custom_objects = NULL, constructor = NULL) {
+specification_of_class <- function(class_name, config, custom_objects = NULL) {
+  constructor <- attr(config, "constructor", exact = TRUE)
+  custom <- if (is.null(constructor)) custom_objects[[class_name]] else constructor
   for (family in names(specification_kinds)) {
     class_names <- vapply(specification_kinds[[family]], function(kind) kind$class_name, "")
     own <- c(paste0(capitalized(family), "Function"), if (family == "initializer") "InitializerArray")
-    custom <- if (is.null(constructor)) custom_objects[[class_name]] else constructor
     if (class_name %in% c(class_names, own) || identical(attr(custom, "family"), family)) {
-      attributes(config) <- list(names = names(config))
-      return(specification_from_config(family, class_name, config, custom_objects, custom))
+      whole <- structure(list(class_name = class_name, config = config), constructor = constructor)
+      return(resolve_config(family, whole, "config", NULL, custom_objects))
     }
   }
   NULL
 }
 
+# For from_config() of a layer: its entries as objects, so that classes of the
+# user's are found.
+read_specifications <- function(config, custom_objects = NULL) {
+  readers <- list(initializer = as_initializer, regularizer = as_regularizer, constraint = as_constraint)
+  for (family in names(readers)) {
+    for (entry in grep(paste0("_", family, "$"), names(config), value = TRUE)) {
+      if (!is.null(config[[entry]])) config[[entry]] <- readers[[family]](config[[entry]], entry, custom_objects = custom_objects)
+    }
+  }
+  config
+}
+
 #' @export
 get_config.attentive_specification <- function(object) {
   data <- specification_data(object)
-  config <- structure(specification_config(data), class_name = specification_class_name(data))
+  config <- structure(keras_config(data), class_name = specification_class_name(data))
   if (data$kind == "custom") attr(config, "constructor") <- data$constructor
   config
 }
@@ -404,7 +417,7 @@ format.attentive_specification <- function(x, ...) {
   data <- specification_data(x)
   if (data$kind == "function") return(sprintf("<%s from an R function>", data$family))
   if (data$kind == "array") return(sprintf("<initializer from an array of dim %s>", format_shape(array_shape(data$value))))
-  config <- if (data$kind == "custom") specification_config(data) else data$config
+  config <- if (data$kind == "custom") keras_config(data) else data$config
   config <- config[!vapply(config, is.null, NA)]
   values <- vapply(config, function(value) {
     if (is.character(value)) return(encodeString(value[[1L]], quote = "\""))

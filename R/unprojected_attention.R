@@ -44,6 +44,7 @@ call_unprojected_attention <- function(self, inputs, mask, training, return_atte
     self, inputs, engine_sizes(self, plan, 1L, 1L, sizes$query[[rank]], features, features, scores),
     engine_masks(bytes$query, bytes$value, causal = causal), threads
   )
+  record_activities(self, result, sizes$query[[1L]])
   attention_result(result, plan, scores, inputs$query, inputs$key)
 }
 
@@ -119,6 +120,7 @@ layer_output_shape.unprojected_attention <- function(self, shapes, call = NULL) 
 take_unprojected_arguments <- function(self, dropout, seed, dots, call = NULL) {
   self$dropout <- check_number(dropout, "dropout", 0, 1, call = call)
   self$activity_regularizer <- as_regularizer(dots$activity_regularizer, "activity_regularizer", call)
+  self$regularizes_result <- TRUE
   take_seed(self, seed, call)
 }
 

@@ -3,6 +3,7 @@
 #include "r_call.h"
 
 #include "engine/multi_head_attention.h"
+#include "engine/regularizers.h"
 
 using namespace attentive;
 
@@ -31,6 +32,56 @@ MultiHeadSizes read_sizes(const doorway::Call &call, SEXP query, SEXP value, SEX
   return sizes;
 }
 
+// One projection's output, [N, tokens, heads, size] or that of the layer.
+template <class T> struct Activity {
+  const Buffer<T> *numbers;
+  SEXP input; // its dims but the last are those of the activity
+  Index heads, size;
+};
+
+// What penalties on activities need of query, key, (gate,) value and output:
+// the penalties where the engine knows the regularizer (a list), the activities
+// as arrays [B, ..., H, K] where an R function takes them (TRUE).
+template <class T>
+Rcpp::RObject activities(const Rcpp::List &list, const doorway::Call &call, SEXP query, SEXP key,
+                         const MultiHeadSaved<T> &saved, const doorway::Output<T> &output,
+                         const Execution &execution) {
+  SEXP request = list["activity"];
+  if (Rf_isNull(request))
+    return R_NilValue;
+  const AttentionShape &a = call.shape;
+  std::vector<Activity<T>> projections{{&saved.q, query, a.heads, a.key_size},
+                                       {&saved.k, key, a.groups, a.key_size}};
+  if (!saved.gate.empty())
+    projections.push_back({&saved.gate, query, a.heads, a.value_size});
+  projections.push_back({&saved.v, key, a.groups, a.value_size});
+
+  Rcpp::List result;
+  if (TYPEOF(request) == VECSXP) {
+    const Rcpp::List config(request);
+    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+    for (const Activity<T> &p : projections)
+      result.push_back(penalty(options, p.numbers->data(), p.numbers->size()));
+    result.push_back(penalty(options, output.numbers().data(), output.numbers().size()));
+    return result;
+  }
+  for (const Activity<T> &p : projections) {
+    std::vector<Index> dims = doorway::dims_of(p.input);
+    dims.back() = p.heads;
+    dims.push_back(p.size);
+    result.push_back(doorway::as_r_array(p.numbers->data(), dims, call.token_order(), execution));
+  }
+  result.push_back(output.finish(execution));
+  return result;
+}
+
+template <class T>
+Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
+                   const Rcpp::List &parts, const Rcpp::List &masks, const Rcpp::List &list,
+                   const Execution &execution) {
+  return sizes;
+}
+
 template <class T>
 Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
                    const Rcpp::List &parts, const Rcpp::List &masks, const Execution &execution) {
@@ -43,7 +94,8 @@ Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
       read_weights<T>(parts),
       doorway::attention_options(call, doorway::read_mask(masks, call.shape)), output.data(),
       scores.view(), saved, execution);
-  return Rcpp::List::create(output.finish(execution), scores.finish(execution));
+  return Rcpp::List::create(output.finish(execution), scores.finish(execution),
+                            activities(list, call, query, key, saved, output, execution));
 }
 
 // The gradients of all kernels and biases: one buffer for each raw of `parts`.
@@ -102,16 +154,14 @@ Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key
   MultiHeadSaved<T> saved;
   multi_head_attention_forward<T>(sizes, in, weights, options, output.data(), ScoreView(), saved,
                                   execution);
-  SEXP out = output.finish(execution);
-  Rcpp::Shield<SEXP> keep(out);
+  const Rcpp::NumericVector out = output.finish(execution);
 
-  const std::vector<Index> out_dims = doorway::dims_of(out);
   Buffer<T> d_output;
   if (Rf_isNull(upstream))
     d_output = Buffer<T>(Rf_xlength(out), T(1));
   else
-    d_output =
-        doorway::read_array<T>(upstream, doorway::output_order(call, out_dims.size()), execution);
+    d_output = doorway::read_array<T>(
+        upstream, doorway::fill_order(call.token_order(), doorway::dims_of(out).size()), execution);
   Buffer<T> d_scores;
   if (!Rf_isNull(scores_upstream))
     d_scores = doorway::read_array<T>(scores_upstream,
@@ -126,7 +176,7 @@ Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key
     for (Index i = 0; i < d_value.size(); ++i)
       d_value[i] += d_key[i];
   const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
-    return doorway::write_array(numbers.data(), doorway::dims_of(like), call.order, execution);
+    return doorway::as_r_array(numbers.data(), doorway::dims_of(like), call.order, execution);
   };
   Rcpp::List d_inputs = Rcpp::List::create(Rcpp::Named("query") = as_array(d_query, query),
                                            Rcpp::Named("value") = as_array(d_value, value));
@@ -146,8 +196,8 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
     const doorway::Call c(call);
     if (Rf_isNull(key))
       key = value;
-    return c.float64 ? forward<double>(c, query, value, key, parts, masks, execution)
-                     : forward<float>(c, query, value, key, parts, masks, execution);
+    return c.float64 ? forward<double>(c, query, value, key, parts, masks, call, execution)
+                     : forward<float>(c, query, value, key, parts, masks, call, execution);
   });
 }
 
