@@ -142,6 +142,7 @@ layer_fields <- c(
     trainable_weights = , trainable_variables = layer_weights(self, TRUE),
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     supports_masking = TRUE,
+    losses = list(), # those of the last call: nothing keeps them yet
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
