@@ -554,6 +554,25 @@ test_that("every way of calling gives the same", {
   expect_identical(layer(x, y, k, matrix(TRUE, 2, 4), NULL, NULL, matrix(TRUE, 4, 5)), expected)
 })
 
+test_that("with `object` by name the others fall where they belong, by place and by name", {
+  k <- wave(c(2, 5, 7), 0.3)
+  layer <- small()
+  expected <- layer(x, y, k)
+  mask <- matrix(c(TRUE, FALSE), 2, 5)
+  expect_identical(layer(object = x, value = y, key = k), expected)
+  expect_identical(layer(object = x, y, key = k), expected)
+  expect_identical(layer(y, object = x, k), expected)
+  expect_identical(layer(key = k, y, object = x), expected)
+  expect_identical(layer(object = x, y, k, NULL, mask), layer(x, y, k, value_mask = mask))
+  expect_identical(layer(object = x, y, k, value_mask = mask), layer(x, y, k, value_mask = mask))
+  expect_identical(do.call(layer, list(object = x, y, k)), expected)
+  forward <- function(...) layer(...)
+  expect_identical(forward(object = x, y, key = k), expected)
+  self <- small()
+  expect_identical(self(object = x), self(x))
+  expect_error(layer(object = x, query = x, value = y), class = "attentive_error_name")
+})
+
 test_that("one array means self-attention", {
   layer <- small()
   expect_identical(layer(x), layer(x, x))
