@@ -253,6 +253,9 @@ build_from_shapes <- function(layer, ...) {
 get_weights <- function(object, trainable = NA) UseMethod("get_weights")
 
 #' @export
+get_weights.default <- function(object, trainable = NA) abort_no_layer(object, environment())
+
+#' @export
 get_weights.attentive_layer <- function(object, trainable = NA) {
   self <- layer_self(object)
   if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA")
@@ -263,6 +266,9 @@ get_weights.attentive_layer <- function(object, trainable = NA) {
 #' @rdname get_weights
 #' @export
 set_weights <- function(object, weights) UseMethod("set_weights")
+
+#' @export
+set_weights.default <- function(object, weights) abort_no_layer(object, environment())
 
 #' @export
 set_weights.attentive_layer <- function(object, weights) {
@@ -293,6 +299,9 @@ set_weights.attentive_layer <- function(object, weights) {
 count_params <- function(object) UseMethod("count_params")
 
 #' @export
+count_params.default <- function(object) abort_no_layer(object, environment())
+
+#' @export
 count_params.attentive_layer <- function(object) {
   self <- layer_self(object)
   if (!self$built) {
@@ -302,6 +311,8 @@ count_params.attentive_layer <- function(object) {
   }
   count_weights(self$weights)
 }
+
+abort_no_layer <- function(object, call) abort_argument(object, "object", "a layer", call = call)
 
 count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["shape"]]), 0))
 
@@ -326,6 +337,11 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' from_config(config)
 #' @export
 get_config <- function(object) UseMethod("get_config")
+
+#' @export
+get_config.default <- function(object) {
+  abort_argument(object, "object", "a layer, an initializer, a regularizer or a constraint", call = environment())
+}
 
 #' @export
 get_config.attentive_layer <- function(object) {

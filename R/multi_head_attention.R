@@ -325,7 +325,7 @@ differ <- function(a, b) !identical(a, b) && any(a != b, na.rm = TRUE)
 check_related_shapes <- function(query, value, key, axes, call = NULL) {
   rank <- length(query)
   said <- function() {
-    sprintf("query %s, value %s, key %s", format_shape(query), format_shape(value), format_shape(key))
+    sprintf("They are: query %s, value %s, key %s.", format_shape(query), format_shape(value), format_shape(key))
   }
   if (length(value) != rank || length(key) != rank) {
     abort_attentive("shape", "query, value and key must have the same number of dimensions.", hint = said(), call = call)
