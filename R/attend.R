@@ -17,11 +17,6 @@ call_multi_head_attention <- function(self, ..., extra, call) {
 prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                     return_attention_scores, training, use_causal_mask, extra, call) {
   check_extra(self, extra, call)
-  if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
-    key <- value
-    value <- if (!missing(query)) query
-    query <- extra$object
-  }
   if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(value)) value <- query
   query_dim <- check_input(query, "query", call)
@@ -57,6 +52,18 @@ prepare_multi_head_call <- function(self, query, value, key, query_mask, value_m
     ),
     plan = plan, keys = if (is.null(key)) value else key
   )
+}
+
+# keras3's name of the first argument is `object`. The same call under the name that it has here: so the others, given by place or by
+# name, fall where they belong.
+call_by_object <- function(call, first, frame) {
+  call <- match.call(function(...) NULL, call, envir = frame)
+  given <- names(call)
+  if (sum(given %in% c("object", first)) > 1L) {
+    abort_attentive("name", sprintf("`object` and `%s` are the same argument: give one of them, once.", first), call = call)
+  }
+  names(call)[given == "object"] <- first
+  eval(call, frame)
 }
 
 # What every layer takes in the `...` of its call.

@@ -22,7 +22,7 @@ whole_number <- function(min, null = FALSE) {
 # One or several whole numbers (a vector or a list of them) as an integer vector.
 check_wholes <- function(x, arg, min = 1L, null = FALSE, call = NULL, hint = NULL) {
   if (is.null(x) && null) return(NULL)
-  values <- if (is.list(x) && !is.object(x) && all(lengths(x) == 1L)) unlist(x) else x
+  values <- if (is.list(x) && (!is.object(x) || inherits(x, "keras_shape")) && all(lengths(x) == 1L)) unlist(x) else x
   if (is.numeric(values) && length(values) >= 1L && !is.factor(values) && !anyNA(values) &&
     all(values >= min) && all(values <= .Machine$integer.max) && all(values == trunc(values))) {
     return(as.integer(values))

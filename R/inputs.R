@@ -25,6 +25,10 @@ apply_to_inputs <- function(layer, inputs, call = NULL, arg = "inputs", after = 
       hint = c(nearest_hint(unknown[[1L]], known), paste("Known names:", paste0("`", known, "`", collapse = ", "))), call = call
     )
   }
+  twice <- anyDuplicated(given[given != ""])
+  if (twice > 0L) {
+    abort_attentive("name", sprintf("The list `%s` has two elements `%s`.", arg, given[given != ""][[twice]]), call = call)
+  }
   if (length(inputs) == 0L || length(inputs) > length(known) + 1L) {
     abort_argument(inputs, arg, "a list of query, value and maybe key", call = call)
   }

@@ -143,6 +143,7 @@ layer_fields <- c(
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
     supports_masking = TRUE,
+    losses = layer_losses(self),
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
@@ -151,6 +152,15 @@ layer_fields <- c(
     get_weights = function() get_weights(x),
     set_weights = function(weights) set_weights(x, weights),
     layer_property(self, name)
+  )
+}
+
+# Without regularizers there are none; with them, a wrong empty list would be worse than an error.
+layer_losses <- function(self) {
+  specs <- c("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+  if (all(vapply(specs, function(spec) is.null(self[[spec]]), NA))) return(list())
+  abort_attentive("not_yet", sprintf("The losses of the layer \"%s\" are not available yet.", self$name),
+    hint = "Regularizers will count with training; until then they have no effect."
   )
 }
 
@@ -244,6 +254,9 @@ build_from_shapes <- function(layer, ...) {
 get_weights <- function(object, trainable = NA) UseMethod("get_weights")
 
 #' @export
+get_weights.default <- function(object, trainable = NA) abort_no_layer(object, environment())
+
+#' @export
 get_weights.attentive_layer <- function(object, trainable = NA) {
   self <- layer_self(object)
   if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA")
@@ -254,6 +267,9 @@ get_weights.attentive_layer <- function(object, trainable = NA) {
 #' @rdname get_weights
 #' @export
 set_weights <- function(object, weights) UseMethod("set_weights")
+
+#' @export
+set_weights.default <- function(object, weights) abort_no_layer(object, environment())
 
 #' @export
 set_weights.attentive_layer <- function(object, weights) {
@@ -284,6 +300,9 @@ set_weights.attentive_layer <- function(object, weights) {
 count_params <- function(object) UseMethod("count_params")
 
 #' @export
+count_params.default <- function(object) abort_no_layer(object, environment())
+
+#' @export
 count_params.attentive_layer <- function(object) {
   self <- layer_self(object)
   if (!self$built) {
@@ -293,6 +312,8 @@ count_params.attentive_layer <- function(object) {
   }
   count_weights(self$weights)
 }
+
+abort_no_layer <- function(object, call) abort_argument(object, "object", "a layer", call = call)
 
 count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["shape"]]), 0))
 
@@ -317,6 +338,11 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' from_config(config)
 #' @export
 get_config <- function(object) UseMethod("get_config")
+
+#' @export
+get_config.default <- function(object) {
+  abort_argument(object, "object", "a layer, an initializer, a regularizer or a constraint", call = environment())
+}
 
 #' @export
 get_config.attentive_layer <- function(object) {

@@ -162,6 +162,7 @@ take_seed <- function(self, seed, call = NULL) {
 multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, value_mask = NULL, key_mask = NULL,
                             attention_mask = NULL, return_attention_scores = FALSE, training = NULL,
                             use_causal_mask = FALSE, ...) {
+  if ("object" %in% ...names()) return(call_by_object(sys.call(), "query", parent.frame()))
   call_multi_head_attention(
     parent.env(environment()), query, value, key, query_mask, value_mask, key_mask, attention_mask,
     return_attention_scores, training, use_causal_mask, extra = list(...), call = environment()
@@ -326,7 +327,7 @@ differ <- function(a, b) !identical(a, b) && any(a != b, na.rm = TRUE)
 check_related_shapes <- function(query, value, key, axes, call = NULL) {
   rank <- length(query)
   said <- function() {
-    sprintf("query %s, value %s, key %s", format_shape(query), format_shape(value), format_shape(key))
+    sprintf("They are: query %s, value %s, key %s.", format_shape(query), format_shape(value), format_shape(key))
   }
   if (length(value) != rank || length(key) != rank) {
     abort_attentive("shape", "query, value and key must have the same number of dimensions.", hint = said(), call = call)
@@ -359,11 +360,11 @@ layer_config.multi_head_attention <- function(self) {
     use_bias = self$use_bias, use_gate = self$use_gate, output_shape = as_list_or_null(self$output_shape),
     attention_axes = as_list_or_null(if (self$built) self$axes else self$attention_axes),
     sliding_window = self$sliding_window
-  ), specification_config(self), list(seed = self$seed))
+  ), projection_specs_config(self), list(seed = self$seed))
 }
 
 # The specifications of the projections, as multi-head and grouped-query attention write them.
-specification_config <- function(self) {
+projection_specs_config <- function(self) {
   list(
     kernel_initializer = serialize_spec(self$kernel_initializer), bias_initializer = serialize_spec(self$bias_initializer),
     kernel_regularizer = serialize_spec(self$kernel_regularizer), bias_regularizer = serialize_spec(self$bias_regularizer),
