@@ -357,11 +357,11 @@ layer_config.multi_head_attention <- function(self) {
     use_bias = self$use_bias, use_gate = self$use_gate, output_shape = as_list_or_null(self$output_shape),
     attention_axes = as_list_or_null(if (self$built) self$axes else self$attention_axes),
     sliding_window = self$sliding_window
-  ), specification_config(self), list(seed = self$seed))
+  ), projection_config(self), list(seed = self$seed))
 }
 
 # The specifications of the projections, as multi-head and grouped-query attention write them.
-specification_config <- function(self) {
+projection_config <- function(self) {
   list(
     kernel_initializer = serialize_spec(self$kernel_initializer), bias_initializer = serialize_spec(self$bias_initializer),
     kernel_regularizer = serialize_spec(self$kernel_regularizer), bias_regularizer = serialize_spec(self$bias_regularizer),
