@@ -145,7 +145,7 @@ install_package <- function(root, library = use_library()) {
   if (status != 0L) {
     message("failed")
     lines <- readLines(log)
-    lines <- lines[!grepl("warning: |required from|note: |In instantiation of", lines)]
+    lines <- lines[!grepl("warning: |required from|note: |In instantiation of|^ +(from|[0-9]* *\\|) |In file included", lines)]
     writeLines(c(grep("error: ", lines, value = TRUE), utils::tail(lines, 20L)), stderr())
     stop("The package did not compile; its log ends above.", call. = FALSE)
   }
