@@ -9,10 +9,7 @@ template <class T, class I, int kN> struct PlainVec {
 
   ATTENTIVE_INLINE V zero() { return V{}; }
   ATTENTIVE_INLINE V set(T x) {
-    V v;
-    for (int i = 0; i < kN; ++i)
-      v[i] = x;
-    return v;
+    return x - V{};
   }
   ATTENTIVE_INLINE V load(const T *p) {
     V v;
