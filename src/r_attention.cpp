@@ -79,12 +79,6 @@ template <class T>
 Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
                    const Rcpp::List &parts, const Rcpp::List &masks, const Rcpp::List &list,
                    const Execution &execution) {
-  return sizes;
-}
-
-template <class T>
-Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
-                   const Rcpp::List &parts, const Rcpp::List &masks, const Execution &execution) {
   const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
   doorway::Output<T> output(query, call);
   doorway::Scores scores(call);
