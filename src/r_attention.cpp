@@ -92,6 +92,47 @@ Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
                             activities(list, call, query, key, saved, output, execution));
 }
 
+// The gradient of penalties on activities, each times `weight`; the output's
+// counts `output_times`. `penalty` is a list where the engine knows the
+// regularizer, otherwise `fun` is its gradient as an R function of an array.
+template <class T>
+ActivityGradient<T> activity_gradient(SEXP request, const doorway::Call &call, SEXP query, SEXP key,
+                                      const Execution &execution) {
+  if (Rf_isNull(request))
+    return nullptr;
+  const Rcpp::List list(request);
+  const double weight = Rcpp::as<double>(list["weight"]);
+  const double output_times = Rcpp::as<double>(list["output_times"]);
+  SEXP known = list["penalty"];
+  if (TYPEOF(known) == VECSXP) {
+    const Rcpp::List config(known);
+    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+    return [=](Part part, const T *values, Index size, T *d_values) {
+      penalty_backward(options, values, size, part == Part::output ? weight * output_times : weight,
+                       d_values);
+    };
+  }
+  const Rcpp::Function fun = list["fun"];
+  return [=, &call](Part part, const T *values, Index size, T *d_values) {
+    const bool of_key = part == Part::key || part == Part::value;
+    std::vector<Index> dims = doorway::dims_of(of_key ? key : query);
+    dims.pop_back();
+    if (part == Part::output) {
+      dims.insert(dims.end(), call.output.begin(), call.output.end());
+    } else {
+      const bool of_value = part == Part::gate || part == Part::value;
+      dims.push_back(of_key ? call.shape.groups : call.shape.heads);
+      dims.push_back(of_value ? call.shape.value_size : call.shape.key_size);
+    }
+    const std::vector<int> order = doorway::fill_order(call.token_order(), dims.size());
+    const Rcpp::RObject gradient = fun(doorway::as_r_array(values, dims, order, execution));
+    const Buffer<T> d = doorway::read_array<T>(gradient, order, execution);
+    const T factor = static_cast<T>(part == Part::output ? weight * output_times : weight);
+    for (Index i = 0; i < size; ++i)
+      d_values[i] += factor * d[i];
+  };
+}
+
 // The gradients of all kernels and biases: one buffer for each raw of `parts`.
 template <class T> class WeightGradients {
 public:
@@ -198,16 +239,19 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
 // [[Rcpp::export(rng = false)]]
 Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
                                        Rcpp::List call, Rcpp::List masks, int threads,
-                                       SEXP upstream, SEXP scores_upstream) {
+                                       SEXP upstream, SEXP scores_upstream, SEXP activity) {
   return doorway::guarded([&] {
     const Execution execution = doorway::execution(threads);
     const doorway::Call c(call);
     const bool has_key = !Rf_isNull(key);
     if (!has_key)
       key = value;
-    return c.float64 ? gradients<double>(c, query, value, key, has_key, parts, masks, upstream,
-                                         scores_upstream, nullptr, execution)
-                     : gradients<float>(c, query, value, key, has_key, parts, masks, upstream,
-                                        scores_upstream, nullptr, execution);
+    if (c.float64)
+      return gradients<double>(
+          c, query, value, key, has_key, parts, masks, upstream, scores_upstream,
+          activity_gradient<double>(activity, c, query, key, execution), execution);
+    return gradients<float>(c, query, value, key, has_key, parts, masks, upstream, scores_upstream,
+                            activity_gradient<float>(activity, c, query, key, execution),
+                            execution);
   });
 }
