@@ -390,7 +390,7 @@ from_config <- function(config, custom_objects = NULL) {
   }
   if (is.null(make)) {
     abort_attentive("config", sprintf("The class \"%s\" is not known.", class_name),
-      hint = c(nearest_hint(class_name, names(constructors)), paste("Known classes:", or_list(names(constructors))))
+      hint = c(nearest_hint(class_name, names(constructors)), paste0("Known classes: ", or_list(names(constructors)), "."))
     )
   }
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
