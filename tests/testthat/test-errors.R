@@ -112,7 +112,7 @@ wrong_calls <- alist(
   name = mha(num_heads = 2, key_dim = 3, kernel_initializer = "glorot"),
   name = mha(num_heads = 2, key_dim = 3, kernel_regularizer = "l3"),
   name = mha(num_heads = 2, key_dim = 3, kernel_constraint = "positive"),
-  argument = mha(list(x, y), num_heads = 2, key_dim = 3, kernel_initializer = 1),
+  argument = mha(num_heads = 2, key_dim = 3, kernel_initializer = NA),
   argument = mha(num_heads = 2, key_dim = 3, bias_initializer = c("zeros", "ones")),
   argument = mha(num_heads = 2, key_dim = 3, kernel_initializer = ~ x),
   argument = mha(num_heads = 2, key_dim = 3, bias_constraint = TRUE),
