@@ -16,7 +16,7 @@ call_multi_head_attention <- function(self, ..., extra, call) {
 # engine: forward and gradients start from the same.
 prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                     return_attention_scores, training, use_causal_mask, extra, call) {
-  check_extra(self, extra, call)
+  check_extra(self, extra, multi_head_call, call)
   if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(value)) value <- query
   query_dim <- check_input(query, "query", call)
@@ -66,9 +66,10 @@ call_by_object <- function(call, first, frame) {
   eval(call, frame)
 }
 
-# What every layer takes in the `...` of its call.
-check_extra <- function(self, extra, call = NULL) {
-  if (length(extra) > 0L) check_dots_names(extra, c("object", "threads"), sprintf("The layer \"%s\"", self$name), call)
+# What every layer takes in the `...` of its call; `fun` is the call, for its formals.
+check_extra <- function(self, extra, fun, call = NULL) {
+  if (length(extra) == 0L) return(invisible())
+  check_dots_names(extra, "threads", sprintf("the layer \"%s\"", self$name), call, setdiff(names(formals(fun)), "..."))
 }
 
 call_threads <- function(extra, call = NULL) {

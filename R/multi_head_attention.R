@@ -117,7 +117,10 @@ layer_multi_head_attention <- function(
   dots <- list(...)
   check_dots_names(dots, c(multi_head_dots, common_arguments), "`layer_multi_head_attention()`", call)
   if (missing(num_heads)) abort_missing("num_heads", "the number of attention heads", call)
-  if (missing(key_dim)) abort_missing("key_dim", "the size of each head for query and key", call)
+  if (missing(key_dim)) {
+    hint <- if (is.numeric(inputs) && is.null(dim(inputs))) "The first argument is `inputs`: name the others, as in `num_heads = 2, key_dim = 3`."
+    abort_missing("key_dim", "the size of each head for query and key", call, hint)
+  }
   self <- new_self("multi_head_attention", "MultiHeadAttention", "multi_head_attention", dots, call)
   self$num_heads <- check_whole(num_heads, "num_heads", call = call)
   self$key_dim <- check_whole(key_dim, "key_dim", call = call)
@@ -208,8 +211,8 @@ resolve_axes <- function(axes, rank, call = NULL) {
     abort_attentive("argument",
       if (any(wrong)) {
         sprintf(
-          "`attention_axes` contains %d, but inputs of rank %d can be attended over axes 1 to %d only.",
-          axes[wrong][[1L]], rank, rank - 2L
+          "`attention_axes` contains %d, but inputs of rank %d can be attended over %s only.",
+          axes[wrong][[1L]], rank, if (rank == 3L) "axis 1" else sprintf("the axes 1 to %d", rank - 2L)
         )
       } else {
         "`attention_axes` must not name an axis twice."
@@ -315,8 +318,9 @@ abort_rank <- function(shape, arg, call = NULL) {
   abort_attentive("shape",
     sprintf("`%s` must have at least three dimensions (batch, tokens, features), not %s.", arg, format_shape(shape)),
     hint = c(
-      if (length(shape) == 2L) "For one sequence as a matrix, add the batch: `array(x, c(1, dim(x)))`.",
-      if (length(shape) < 2L) "For one sequence of single numbers: `array(x, c(1, length(x), 1))`."
+      if (grepl("_shape$", arg)) "Write NA for sizes that are not known: `c(NA, NA, features)`." else
+        if (length(shape) == 2L) "For one sequence as a matrix, add the batch: `array(x, c(1, dim(x)))`." else
+        if (length(shape) < 2L) "For one sequence of single numbers: `array(x, c(1, length(x), 1))`."
     ), call = call
   )
 }

@@ -19,7 +19,7 @@ unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attent
 }
 
 call_unprojected_attention <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
-  check_extra(self, extra, call)
+  check_extra(self, extra, unprojected_call, call)
   if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
   inputs <- split_inputs(inputs, call)
   sizes <- Map(check_input, inputs, names(inputs), list(call))
