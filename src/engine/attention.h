@@ -68,4 +68,17 @@ void attention_scores(const AttentionShape &shape, HeadView<const T> q, HeadView
                       const AttentionOptions &options, const T *lse, const ScoreView &scores,
                       const Execution &execution);
 
+// Backward of both functions above, recomputing the scores from lse; memory
+// linear in T and S. d_out[n, t, h, :] is the gradient that arrives at out;
+// d_scores[n, h, t, s], row-major, the one that arrives at the scores before
+// dropout (null: none). Overwrites d_q, d_k and d_v. Pairs that the mask
+// forbids, and queries that see nothing, contribute exactly 0. out and lse are
+// those of the forward pass with the same options.
+template <class T>
+void attention_backward(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
+                        HeadView<const T> v, const AttentionOptions &options,
+                        HeadView<const T> out, const T *lse, HeadView<const T> d_out,
+                        const T *d_scores, HeadView<T> d_q, HeadView<T> d_k, HeadView<T> d_v,
+                        const Execution &execution);
+
 } // namespace attentive

@@ -1,0 +1,442 @@
+# Layers: what all of them share.
+#
+# A layer is an R function with a class, around an environment `self` that
+# holds data only; the code is in this namespace. So `layer(x)` works as in
+# keras3, the object is mutable as in keras3, and an object saved by an old
+# version of the package runs the new version's code.
+#
+# What one kind of layer adds are S3 methods on the class of its `self`:
+#   layer_build(self, shapes, call)         create the weights
+#   layer_output_shape(self, shapes, call)  integer vector, NA where unknown
+#   layer_config(self)                      its part of get_config()
+#   layer_property(self, name)              what `layer$name` gives beyond the common fields
+layer_build <- function(self, shapes, call = NULL) UseMethod("layer_build")
+layer_output_shape <- function(self, shapes, call = NULL) UseMethod("layer_output_shape")
+layer_config <- function(self) UseMethod("layer_config")
+layer_property <- function(self, name) UseMethod("layer_property")
+
+# state that belongs to the session: counters of automatic names
+session <- new.env(parent = emptyenv())
+session$names <- list()
+
+unique_name <- function(prefix) {
+  seen <- session$names[[prefix]]
+  session$names[[prefix]] <- if (is.null(seen)) 1L else seen + 1L
+  if (is.null(seen)) prefix else paste0(prefix, "_", seen)
+}
+
+#' Start anew
+#'
+#' Automatic layer names (`multi_head_attention`, `multi_head_attention_1`, ...) start from the beginning again.
+#'
+#' @param free_memory Accepted for compatibility with keras3; memory is R's and needs no freeing.
+#' @return Nothing, invisibly.
+#' @examples
+#' clear_session()
+#' layer_multi_head_attention(num_heads = 2, key_dim = 3)$name
+#' @export
+clear_session <- function(free_memory = TRUE) {
+  check_flag(free_memory, "free_memory")
+  session$names <- list()
+  invisible()
+}
+
+# The arguments that every layer takes in `...`.
+common_arguments <- c("name", "trainable", "dtype", "autocast")
+
+# A new `self`; `kind` is the class for the methods above, `prefix` Keras's
+# snake-case class name, `class_name` its class name.
+new_self <- function(kind, class_name, prefix, common, call = NULL) {
+  dtype <- check_dtype(common$dtype, call)
+  name <- check_string(common$name, "name", null = TRUE, call = call)
+  if (!is.null(name) && grepl("/", name, fixed = TRUE)) {
+    abort_argument(name, "name", "a string without \"/\"", call = call)
+  }
+  trainable <- if (is.null(common$trainable)) TRUE else check_flag(common$trainable, "trainable", call = call)
+  self <- new.env(parent = topenv())
+  self$class_name <- class_name
+  self$prefix <- prefix
+  self$name <- name # NULL until the layer is finished, so that a failed call uses up no name
+  self$trainable <- trainable
+  self$dtype <- dtype
+  self$built <- FALSE
+  self$parts <- list() # projections and their like, by name
+  self$weights <- list()
+  class(self) <- c(kind, "attentive_self")
+  self
+}
+
+# Turns a finished `self` into the function that users hold. `fun` has the
+# formals of the call; its body finds `self` as the environment around it.
+new_layer <- function(self, fun, class) {
+  if (is.null(self$name)) self$name <- unique_name(self$prefix)
+  environment(fun) <- self
+  structure(fun, class = c(class, "attentive_layer"))
+}
+
+layer_self <- function(layer) environment(layer)
+
+check_dtype <- function(dtype, call = NULL) {
+  if (is.null(dtype)) return("float32")
+  # the form in get_config(): list(module, class_name = "DTypePolicy", config = list(name))
+  if (is.list(dtype) && is.list(dtype$config)) dtype <- dtype$config$name
+  known <- c("float32", "float64")
+  if (is.character(dtype) && length(dtype) == 1L && dtype %in% known) return(as.vector(dtype))
+  abort_argument(dtype, "dtype", or_list(known),
+    hint = "\"float32\" is fast, \"float64\" exact to about 1e-15.", call = call
+  )
+}
+
+# The weights of a part (a projection): `kernel` and, maybe, `bias`.
+new_part <- function(name, equation, kernel, bias = NULL) {
+  part <- new.env(parent = emptyenv(), size = 6L)
+  part$name <- name
+  part$equation <- equation
+  part$kernel <- kernel
+  part$bias <- bias
+  class(part) <- "attentive_part"
+  part
+}
+
+#' @export
+`$.attentive_part` <- function(x, name) {
+  switch(name,
+    weights = Filter(Negate(is.null), list(x[["kernel"]], x[["bias"]])),
+    name = , equation = , kernel = , bias = x[[name]],
+    abort_attentive("name", sprintf("The projection \"%s\" has no field `%s`.", x[["name"]], name),
+      hint = "Known fields: `name`, `equation`, `kernel`, `bias`, `weights`."
+    )
+  )
+}
+
+#' @export
+names.attentive_part <- function(x) c("name", "equation", "kernel", "bias", "weights")
+
+#' @export
+print.attentive_part <- function(x, ...) {
+  cat(sprintf("<projection \"%s\", %s>\n", x[["name"]], x[["equation"]]))
+  for (weight in x$weights) cat("  ", format(weight), "\n", sep = "")
+  invisible(x)
+}
+
+#' @export
+str.attentive_part <- function(object, ...) print(object)
+
+# Fields and methods of a layer -------------------------------------------
+
+layer_fields <- c(
+  "name", "path", "built", "trainable", "dtype", "variable_dtype", "compute_dtype", "weights", "trainable_weights",
+  "non_trainable_weights", "variables", "trainable_variables", "non_trainable_variables", "losses", "supports_masking",
+  "input_spec", "build", "compute_output_shape", "count_params", "get_config", "get_weights", "set_weights"
+)
+
+#' @export
+`$.attentive_layer` <- function(x, name) {
+  self <- layer_self(x)
+  switch(name,
+    name = , path = self$name,
+    built = self$built,
+    trainable = self$trainable,
+    dtype = , variable_dtype = , compute_dtype = self$dtype,
+    weights = , variables = self$weights,
+    trainable_weights = , trainable_variables = layer_weights(self, TRUE),
+    non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
+    losses = layer_losses(self),
+    supports_masking = TRUE,
+    losses = layer_losses(self),
+    input_spec = NULL,
+    build = function(...) build_from_shapes(x, ...),
+    compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
+    count_params = function() count_params(x),
+    get_config = function() get_config(x),
+    get_weights = function() get_weights(x),
+    set_weights = function(weights) set_weights(x, weights),
+    layer_property(self, name)
+  )
+}
+
+# Without regularizers there are none; with them, a wrong empty list would be worse than an error.
+layer_losses <- function(self) {
+  specs <- c("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+  if (all(vapply(specs, function(spec) is.null(self[[spec]]), NA))) return(list())
+  abort_attentive("not_yet", sprintf("The losses of the layer \"%s\" are not available yet.", self$name),
+    hint = "Regularizers will count with training; until then they have no effect."
+  )
+}
+
+unknown_property <- function(self, name, known) {
+  known <- c(layer_fields, known)
+  abort_attentive("name", sprintf("The layer \"%s\" has no field `%s`.", self$name, name),
+    hint = c(nearest_hint(name, known), "`names(layer)` lists the fields.")
+  )
+}
+
+#' @export
+`$<-.attentive_layer` <- function(x, name, value) {
+  self <- layer_self(x)
+  if (name == "trainable") {
+    self$trainable <- check_flag(value, "trainable")
+  } else {
+    abort_attentive("name", sprintf("The field `%s` of a layer cannot be set.", name),
+      hint = "`trainable` can be set; weights change by `set_weights()` or `variable$assign()`."
+    )
+  }
+  invisible(x)
+}
+
+#' @export
+`[[.attentive_layer` <- function(x, i) {
+  if (!is.character(i) || length(i) != 1L) {
+    abort_argument(i, "i", "the name of a field", hint = "`names(layer)` lists the fields.")
+  }
+  do.call("$", list(x, i))
+}
+
+#' @export
+names.attentive_layer <- function(x) c(layer_fields, layer_property(layer_self(x), NULL))
+
+layer_weights <- function(self, trainable) {
+  Filter(function(weight) (self$trainable && weight[["trainable"]]) == trainable, self$weights)
+}
+
+# The named shapes that build() and compute_output_shape() take.
+input_shapes <- function(self, shapes, call = NULL) {
+  known <- layer_property(self, ".shape_arguments")
+  # a list of shapes is what Keras gives to layers that are called on a list
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) shapes <- shapes[[1L]]
+  given <- names(shapes)
+  if (is.null(given)) given <- character(length(shapes))
+  given[given == ""] <- setdiff(known, given)[seq_len(sum(given == ""))]
+  unknown <- setdiff(given, known)
+  if (length(unknown) > 0L || anyDuplicated(given) || length(shapes) == 0L) {
+    abort_attentive("name", sprintf(
+      "The shapes of the layer \"%s\" are %s.", self$name, paste0("`", known, "`", collapse = ", ")
+    ), call = call)
+  }
+  names(shapes) <- given
+  shapes <- shapes[!vapply(shapes, is.null, NA)]
+  for (arg in names(shapes)) shapes[[arg]] <- as_shape(shapes[[arg]], arg, call)
+  shapes
+}
+
+build_from_shapes <- function(layer, ...) {
+  self <- layer_self(layer)
+  shapes <- input_shapes(self, list(...))
+  if (!self$built) layer_build(self, shapes)
+  invisible(layer)
+}
+
+# Weights ------------------------------------------------------------------
+
+#' Weights of a layer
+#'
+#' `get_weights()` gives the weights as a list of R arrays, `set_weights()` replaces all of them, `count_params()` counts their numbers.
+#'
+#' @details
+#' The order is Keras's: for multi-head attention kernel and bias of query, key, (gate,) value and output; see [layer_multi_head_attention()]
+#' for the shapes. Biases and other vectors come as one-dimensional arrays; `set_weights()` takes plain vectors for them too.
+#' When one of the weights does not fit, none is changed.
+#'
+#' @param object A layer.
+#' @param trainable `NA` for all weights, `TRUE` or `FALSE` for the trainable or the other ones.
+#' @param weights A list of arrays, as `get_weights()` gives it; names are ignored.
+#' @return `get_weights()`: a list of arrays, empty before the layer is built. `set_weights()`: the layer, invisibly. `count_params()`: a number.
+#' @section Errors:
+#' `attentive_error_weights` for a wrong number, shape or type of weights, `attentive_error_state` where the layer is not built.
+#' @examples
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3)
+#' layer$build(c(NA, NA, 4), c(NA, NA, 4))
+#' w <- get_weights(layer)
+#' lapply(w, dim)
+#' set_weights(layer, lapply(w, function(x) x * 0))
+#' count_params(layer)
+#' @export
+get_weights <- function(object, trainable = NA) UseMethod("get_weights")
+
+#' @export
+get_weights.default <- function(object, trainable = NA) abort_no_layer(object, environment())
+
+#' @export
+get_weights.attentive_layer <- function(object, trainable = NA) {
+  self <- layer_self(object)
+  if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA")
+  weights <- if (is.na(trainable)) self$weights else layer_weights(self, trainable)
+  lapply(weights, variable_array)
+}
+
+#' @rdname get_weights
+#' @export
+set_weights <- function(object, weights) UseMethod("set_weights")
+
+#' @export
+set_weights.default <- function(object, weights) abort_no_layer(object, environment())
+
+#' @export
+set_weights.attentive_layer <- function(object, weights) {
+  call <- environment()
+  self <- layer_self(object)
+  if (!is.list(weights) || is.data.frame(weights)) {
+    abort_argument(weights, "weights", "a list of arrays",
+      hint = "`get_weights(layer)` gives such a list.", call = call, class = "weights"
+    )
+  }
+  if (length(weights) != length(self$weights)) {
+    abort_attentive("weights",
+      sprintf("The layer \"%s\" has %d weights, `weights` has %d.", self$name, length(self$weights), length(weights)),
+      hint = if (!self$built) "It is not built yet: call it once, or use `layer$build()` with the shapes of its inputs." else
+        "`lapply(get_weights(layer), dim)` shows what the layer takes.", call = call
+    )
+  }
+  # all are checked and converted before the first is changed
+  packed <- Map(function(variable, value, i) {
+    pack_value(variable, value, sprintf("weights[[%d]]", i), call)
+  }, self$weights, unname(weights), seq_along(weights))
+  for (i in seq_along(packed)) self$weights[[i]][["value"]] <- packed[[i]]
+  invisible(object)
+}
+
+#' @rdname get_weights
+#' @export
+count_params <- function(object) UseMethod("count_params")
+
+#' @export
+count_params.default <- function(object) abort_no_layer(object, environment())
+
+#' @export
+count_params.attentive_layer <- function(object) {
+  self <- layer_self(object)
+  if (!self$built) {
+    abort_attentive("state", sprintf("The layer \"%s\" has no weights yet.", self$name),
+      hint = "Call it once, or use `layer$build()` with the shapes of its inputs."
+    )
+  }
+  count_weights(self$weights)
+}
+
+abort_no_layer <- function(object, call) abort_argument(object, "object", "a layer", call = call)
+
+count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["shape"]]), 0))
+
+# Configuration --------------------------------------------------------------
+
+#' Configuration of an object
+#'
+#' `get_config()` gives what is needed to make the same object again, without weights; `from_config()` makes it. Names, order and nesting
+#' of the entries are those of Keras.
+#'
+#' @param object A layer, or an initializer, regularizer or constraint.
+#' @param config What `get_config()` gave; or a list with `class_name` and `config`, as Keras writes it into its files. Unknown entries,
+#'   which a newer version may have written, are ignored with a warning.
+#' @param custom_objects Classes and functions of your own that the configuration names, as `list(Name = Name)`.
+#' @return `get_config()`: a named list, with the class name in the attribute `class_name`. `from_config()`: a new object, not built.
+#' @section Errors:
+#' `attentive_error_config` where no class name is given or known.
+#' @examples
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3)
+#' config <- get_config(layer)
+#' config$num_heads
+#' from_config(config)
+#' @export
+get_config <- function(object) UseMethod("get_config")
+
+#' @export
+get_config.default <- function(object) {
+  abort_argument(object, "object", "a layer, an initializer, a regularizer or a constraint", call = environment())
+}
+
+#' @export
+get_config.attentive_layer <- function(object) {
+  self <- layer_self(object)
+  structure(
+    c(list(name = self$name, trainable = self$trainable, dtype = dtype_config(self$dtype)), layer_config(self)),
+    class_name = self$class_name
+  )
+}
+
+dtype_config <- function(dtype) {
+  list(module = "keras", class_name = "DTypePolicy", config = list(name = dtype), registered_name = NULL)
+}
+
+# Every class that a configuration may name: its constructor and the names that it takes in `...`.
+layer_constructors <- function() {
+  grouped <- list(make = layer_group_query_attention, dots = multi_head_dots)
+  list(
+    MultiHeadAttention = list(make = layer_multi_head_attention, dots = multi_head_dots),
+    GroupQueryAttention = grouped,
+    GroupedQueryAttention = grouped, # Keras's own name of the class; files say the other
+    Attention = list(make = layer_attention, dots = unprojected_dots),
+    AdditiveAttention = list(make = layer_additive_attention, dots = c("seed", unprojected_dots))
+  )
+}
+
+#' @rdname get_config
+#' @export
+from_config <- function(config, custom_objects = NULL) {
+  class_name <- attr(config, "class_name", exact = TRUE)
+  if (is.null(class_name) && is.list(config) && is.list(config$config)) {
+    class_name <- config$class_name
+    config <- config$config
+  }
+  if (!is.list(config) || !is.character(class_name) || length(class_name) != 1L) {
+    abort_attentive("config", "`config` must be a list as `get_config()` gives it, with the class name.",
+      hint = "After a detour through JSON, give `list(class_name =, config =)`."
+    )
+  }
+  constructors <- layer_constructors()
+  make <- constructors[[class_name]]$make
+  if (is.null(make)) {
+    specification <- specification_of_class(class_name, config, custom_objects)
+    if (!is.null(specification)) return(specification)
+  }
+  if (is.null(make)) {
+    abort_attentive("config", sprintf("The class \"%s\" is not known.", class_name),
+      hint = c(nearest_hint(class_name, names(constructors)), paste("Known classes:", or_list(names(constructors))))
+    )
+  }
+  known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
+  unknown <- setdiff(names(config), known)
+  if (length(unknown) > 0L) {
+    rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
+  }
+  config <- read_specifications(config[intersect(names(config), known)], custom_objects)
+  do.call(make, config[!vapply(config, is.null, NA)])
+}
+
+# Showing ----------------------------------------------------------------------
+
+#' @export
+format.attentive_layer <- function(x, ...) {
+  self <- layer_self(x)
+  sprintf(
+    "<%s \"%s\": %s, %s, %s>", self$class_name, self$name, layer_property(self, ".summary"), self$dtype,
+    if (self$built) paste(format(count_weights(self$weights), big.mark = ","), "parameters") else "not built"
+  )
+}
+
+#' @export
+print.attentive_layer <- function(x, ...) {
+  cat(format(x), "\n", sep = "")
+  self <- layer_self(x)
+  if (self$built && length(self$weights) > 0L) {
+    labels <- vapply(self$weights, function(w) sub(paste0(self$name, "/"), "", w[["path"]], fixed = TRUE), "")
+    shapes <- vapply(self$weights, function(w) format_shape(w[["shape"]]), "")
+    fixed <- !(self$trainable & vapply(self$weights, function(w) w[["trainable"]], NA))
+    cat(paste0("  ", format(labels), "  ", format(shapes), ifelse(fixed, "  not trainable", "")), sep = "\n")
+  }
+  invisible(x)
+}
+
+#' @export
+summary.attentive_layer <- function(object, ...) print(object)
+
+#' @export
+str.attentive_layer <- function(object, ...) cat(format(object), "\n", sep = "")
+
+#' @method all.equal attentive_layer
+#' @export
+all.equal.attentive_layer <- function(target, current, ...) {
+  if (!inherits(current, "attentive_layer")) return("target is a layer, current is not")
+  all.equal(
+    list(get_config(target), get_weights(target)), list(get_config(current), get_weights(current)), ...
+  )
+}

@@ -1,0 +1,86 @@
+// What the doorway's files share: R objects to the engine's views, errors and
+// interrupts back to R. No decisions, no arithmetic.
+#pragma once
+
+#include <Rcpp.h>
+
+#include <new>
+#include <vector>
+
+#include "engine/layout.h"
+#include "engine/parallel.h"
+#include "engine/tensor.h"
+
+namespace attentive {
+namespace doorway {
+
+// Polled on the main thread only. The interrupt is checked inside a top-level
+// context, so that its jump cannot pass through frames of C++.
+inline void check_interrupt(void *) { R_CheckUserInterrupt(); }
+inline bool interrupted() { return R_ToplevelExec(check_interrupt, nullptr) == FALSE; }
+
+inline Execution execution(int threads) {
+  Execution e;
+  e.threads = threads;
+  e.interrupted = interrupted;
+  return e;
+}
+
+// Runs work(); what the engine throws becomes an R condition after all frames
+// of the engine are gone.
+template <class Work> auto guarded(Work work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const Interrupted &) {
+    throw Rcpp::internal::InterruptedException();
+  } catch (const std::bad_alloc &) {
+    Rcpp::stop("There is not enough memory for this call.");
+  }
+}
+
+inline std::vector<Index> dims_of(SEXP x) {
+  SEXP dim = Rf_getAttrib(x, R_DimSymbol);
+  if (Rf_isNull(dim))
+    return {static_cast<Index>(Rf_xlength(x))};
+  const int *first = INTEGER(dim);
+  return std::vector<Index>(first, first + Rf_length(dim));
+}
+
+// The R array x, numeric or logical, as row-major T with its axes in `order`.
+template <class T>
+Buffer<T> read_array(SEXP x, const std::vector<int> &order, const Execution &execution) {
+  const std::vector<Index> dims = dims_of(x);
+  Buffer<T> out(Rf_xlength(x));
+  const int rank = static_cast<int>(dims.size());
+  if (TYPEOF(x) == REALSXP)
+    from_column_major(REAL(x), dims.data(), rank, order.data(), out.data(), execution);
+  else
+    from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
+                      order.data(), out.data(), execution);
+  return out;
+}
+
+inline std::vector<int> natural_order(std::size_t rank) {
+  std::vector<int> order(rank);
+  for (std::size_t i = 0; i < rank; ++i)
+    order[i] = static_cast<int>(i);
+  return order;
+}
+
+// A new R array; dims of length 0 give a plain number.
+inline Rcpp::NumericVector new_array(const Rcpp::IntegerVector &dims) {
+  R_xlen_t size = 1;
+  for (int d : dims)
+    size *= d;
+  Rcpp::NumericVector out(Rcpp::no_init(size));
+  if (dims.size() > 0)
+    out.attr("dim") = Rcpp::clone(dims);
+  return out;
+}
+
+template <class T> const T *raw_numbers(SEXP raw) {
+  return Rf_isNull(raw) ? nullptr : reinterpret_cast<const T *>(RAW(raw));
+}
+
+} // namespace doorway
+} // namespace attentive
