@@ -1,0 +1,66 @@
+#include "program.h"
+
+namespace attentive {
+
+template <class T> Program<T>::Program(const ProgramPlan &plan) : plan_(plan) {
+  run_.values.resize(static_cast<std::size_t>(plan.values));
+  run_.masks.resize(static_cast<std::size_t>(plan.masks));
+  run_.weights.resize(static_cast<std::size_t>(plan.weights));
+  nodes_.reserve(plan.nodes.size());
+  for (const ProgramNode &node : plan.nodes)
+    nodes_.push_back(make_node<T>(node.op, node.links, node.options));
+}
+
+template <class T> void Program<T>::prepare(const std::vector<Dims> &inputs) {
+  if (inputs == planned_)
+    return;
+  planned_.clear(); // a plan that throws half-way is no plan
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Value<T> &value = run_.values[static_cast<std::size_t>(plan_.inputs[i])];
+    value.dims = inputs[i];
+    value.data = Buffer<T>(count(inputs[i]));
+  }
+  for (const auto &node : nodes_) {
+    node->plan(run_);
+    for (int output : node->links().outputs) {
+      Value<T> &value = run_.values[static_cast<std::size_t>(output)];
+      value.data = Buffer<T>(count(value.dims));
+    }
+    for (int output : node->links().mask_outputs) {
+      MaskValue &mask = run_.masks[static_cast<std::size_t>(output)];
+      mask.data = Buffer<std::uint8_t>(count(mask.dims));
+    }
+  }
+  planned_ = inputs;
+}
+
+template <class T> void Program<T>::forward() {
+  run_.loss = 0;
+  for (const auto &node : nodes_)
+    node->forward(run_);
+}
+
+template <class T> void Program<T>::backward() {
+  // a value wants a gradient if something before it is trained
+  for (const auto &node : nodes_) {
+    bool wants = false;
+    for (int i : node->links().inputs)
+      wants = wants || run_.values[static_cast<std::size_t>(i)].wants_gradient;
+    for (int i : node->links().weights)
+      wants = wants || (i >= 0 && run_.weights[static_cast<std::size_t>(i)].wants_gradient);
+    for (int i : node->links().outputs)
+      run_.values[static_cast<std::size_t>(i)].wants_gradient = wants;
+  }
+  for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
+    bool arrived = false;
+    for (int i : (*node)->links().outputs)
+      arrived = arrived || run_.values[static_cast<std::size_t>(i)].has_gradient;
+    if (arrived)
+      (*node)->backward(run_);
+  }
+}
+
+template class Program<float>;
+template class Program<double>;
+
+} // namespace attentive

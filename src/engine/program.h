@@ -1,0 +1,44 @@
+// A model as the engine runs it: nodes in order, the values between them, and
+// what one step does with them. A program owns buffers but no weights, and
+// keeps no address of one between calls.
+#pragma once
+
+#include "node.h"
+
+namespace attentive {
+
+struct ProgramNode {
+  std::string op;
+  NodeLinks links;
+  NodeOptions options;
+};
+
+struct ProgramPlan {
+  int values = 0, masks = 0, weights = 0; // how many there are
+  std::vector<ProgramNode> nodes;         // in an order in which they can run
+  std::vector<int> inputs, outputs;       // which values they are
+  std::vector<int> output_masks;          // mask of each output or -1
+};
+
+template <class T> class Program {
+public:
+  explicit Program(const ProgramPlan &plan);
+
+  Run<T> &run() { return run_; }
+  const ProgramPlan &plan() const { return plan_; }
+
+  // Plans all shapes for inputs of these dims; free where they are as before.
+  void prepare(const std::vector<Dims> &inputs);
+  // Values of the inputs are filled in by the caller, run().weights set.
+  void forward();
+  // The gradients of the outputs are in place (losses write them there).
+  void backward();
+
+private:
+  ProgramPlan plan_;
+  std::vector<std::unique_ptr<Node<T>>> nodes_;
+  std::vector<Dims> planned_;
+  Run<T> run_;
+};
+
+} // namespace attentive
