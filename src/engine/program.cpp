@@ -40,8 +40,11 @@ template <class T> void Program<T>::forward() {
     node->forward(run_);
 }
 
-template <class T> void Program<T>::backward() {
-  // a value wants a gradient if something before it is trained
+template <class T> void Program<T>::begin_backward() {
+  for (Value<T> &value : run_.values)
+    value.wants_gradient = value.has_gradient = false;
+  for (Weight<T> &weight : run_.weights)
+    weight.has_gradient = false;
   for (const auto &node : nodes_) {
     bool wants = false;
     for (int i : node->links().inputs)
@@ -51,6 +54,9 @@ template <class T> void Program<T>::backward() {
     for (int i : node->links().outputs)
       run_.values[static_cast<std::size_t>(i)].wants_gradient = wants;
   }
+}
+
+template <class T> void Program<T>::backward() {
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) {
     bool arrived = false;
     for (int i : (*node)->links().outputs)

@@ -31,7 +31,9 @@ public:
   void prepare(const std::vector<Dims> &inputs);
   // Values of the inputs are filled in by the caller, run().weights set.
   void forward();
-  // The gradients of the outputs are in place (losses write them there).
+  // Forgets old gradients and finds out which values need new ones; then the
+  // losses write the gradients of the outputs, then backward() passes them on.
+  void begin_backward();
   void backward();
 
 private:
