@@ -52,9 +52,9 @@ template <class T> struct Run {
   std::vector<MaskValue> masks;
   std::vector<Weight<T>> weights;
   bool training = false;
-  std::uint64_t call = 0;  // number of the step: dropout draws by it
-  Index batch_offset = 0;  // place of this batch's first element, for dropout
-  double loss = 0;         // penalties that nodes add while they run forward
+  std::uint64_t call = 0; // number of the step: dropout draws by it
+  Index batch_offset = 0; // place of this batch's first element, for dropout
+  double loss = 0;        // penalties that nodes add while they run forward
   Execution execution;
 };
 
