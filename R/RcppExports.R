@@ -5,6 +5,22 @@ engine_multi_head_attention <- function(query, value, key, parts, call, masks, t
     .Call(`_attentive_engine_multi_head_attention`, query, value, key, parts, call, masks, threads)
 }
 
+engine_multi_head_gradients <- function(query, value, key, parts, call, masks, threads, upstream, scores_upstream) {
+    .Call(`_attentive_engine_multi_head_gradients`, query, value, key, parts, call, masks, threads, upstream, scores_upstream)
+}
+
+engine_settings <- function() {
+    .Call(`_attentive_engine_settings`)
+}
+
+engine_set_instructions <- function(name) {
+    .Call(`_attentive_engine_set_instructions`, name)
+}
+
+engine_stop_threads <- function() {
+    invisible(.Call(`_attentive_engine_stop_threads`))
+}
+
 mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }

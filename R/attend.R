@@ -1,8 +1,21 @@
 # The call of an attention layer on arrays: what all of them share, and that of
 # the layers with projections (multi-head and grouped-query attention).
 
-call_multi_head_attention <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
-                                      return_attention_scores, training, use_causal_mask, extra, call) {
+call_multi_head_attention <- function(self, ..., extra, call) {
+  prepared <- prepare_multi_head_call(self, ..., extra = extra, call = call)
+  engine <- prepared$engine
+  result <- engine_multi_head_attention(
+    engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads
+  )
+  count_dropout(self, engine$call)
+  record_activities(self, result, engine$call$batch)
+  attention_result(result, prepared$plan, engine$call$scores, engine$query, prepared$keys)
+}
+
+# Checks everything, builds the layer if need be, and gives the arguments of the
+# engine: forward and gradients start from the same.
+prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
+                                    return_attention_scores, training, use_causal_mask, extra, call) {
   check_extra(self, extra, call)
   if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
     key <- value
@@ -16,7 +29,7 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
   key_dim <- if (is.null(key)) value_dim else check_input(key, "key", call)
   causal <- check_flag(use_causal_mask, "use_causal_mask", call = call)
   scores <- check_scores_request(return_attention_scores, call)
-  check_training(self, training, call)
+  dropout <- call_dropout(self, training, call)
   threads <- call_threads(extra, call)
 
   # the sizes are checked before anything is built, so that an error leaves the layer as it was
@@ -32,18 +45,18 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
     layer_build(self, list(query_shape = query_dim, value_shape = value_dim, key_shape = key_dim), call)
   }
 
-  result <- engine_multi_head_attention(
-    query, value, key,
-    lapply(self$parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
-    engine_sizes(self, plan, self$num_heads, self$num_key_value_heads, self$key_dim, self$value_dim, self$output_size, scores),
-    engine_masks(
-      query_bytes, if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes,
-      dense, causal, self$sliding_window
-    ),
-    threads
+  sizes <- engine_sizes(
+    self, plan, self$num_heads, self$num_key_value_heads, self$key_dim, self$value_dim, self$output_size, scores, dropout
   )
-  record_activities(self, result, query_dim[[1L]])
-  attention_result(result, plan, scores, query, if (is.null(key)) value else key)
+  padding <- if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes
+  list(
+    engine = list(
+      query = query, value = value, key = key,
+      parts = lapply(self$parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
+      call = sizes, masks = engine_masks(query_bytes, padding, dense, causal, self$sliding_window), threads = threads
+    ),
+    plan = plan, keys = if (is.null(key)) value else key
+  )
 }
 
 # What every layer takes in the `...` of its call.
@@ -52,26 +65,33 @@ check_extra <- function(self, extra, call = NULL) {
 }
 
 call_threads <- function(extra, call = NULL) {
-  if (is.null(extra$threads)) default_threads() else check_whole(extra$threads, "threads", call = call)
+  if (is.null(extra$threads)) return(default_threads())
+  min(check_whole(extra$threads, "threads", call = call), session$thread_limit)
 }
 
-check_training <- function(self, training, call = NULL) {
+# Dropout of one call for the engine: rate, the layer's key, the number of the
+# call; rate 0 when not training. The random stream is not touched: each call in
+# training has its own mask because the layer counts them.
+call_dropout <- function(self, training, call = NULL) {
   training <- check_flag(training, "training", null = TRUE, call = call)
-  if (isTRUE(training) && self$dropout > 0) {
-    abort_attentive("not_yet", "Dropout while training is not available yet.",
-      hint = "Use `training = FALSE`, or `dropout = 0`.", call = call
-    )
-  }
-  isTRUE(training)
+  if (!isTRUE(training) || self$dropout == 0) return(no_dropout)
+  c(self$dropout, self$key, if (is.null(self$dropout_calls)) 0 else self$dropout_calls)
+}
+no_dropout <- c(0, 0, 0, 0)
+
+# Counts a call that used dropout, once it has succeeded.
+count_dropout <- function(self, sizes) {
+  if (sizes$dropout[[1L]] > 0) self$dropout_calls <- sizes$dropout[[4L]] + 1
 }
 
 # The sizes of one call for the engine. `output` replaces the query's features;
 # `scores` is 0 (none), 1 (all heads) or 2 (their mean, without an axis of heads).
-engine_sizes <- function(self, plan, heads, groups, key_size, value_size, output, scores) {
+engine_sizes <- function(self, plan, heads, groups, key_size, value_size, output, scores,
+                         dropout = no_dropout) {
   list(
     float64 = self$dtype == "float64", batch = plan$batch, free = plan$free, queries = plan$queries, keys = plan$keys,
     heads = heads, groups = groups, key_size = key_size, value_size = value_size, order = plan$order, output = output,
-    scores = scores, score_dim = plan$scores, attended = length(plan$axes),
+    scores = scores, score_dim = plan$scores, attended = length(plan$axes), dropout = dropout,
     activity = activity_request(self$activity_regularizer)
   )
 }

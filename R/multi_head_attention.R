@@ -164,7 +164,7 @@ multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, 
                             use_causal_mask = FALSE, ...) {
   call_multi_head_attention(
     parent.env(environment()), query, value, key, query_mask, value_mask, key_mask, attention_mask,
-    return_attention_scores, training, use_causal_mask, list(...), environment()
+    return_attention_scores, training, use_causal_mask, extra = list(...), call = environment()
   )
 }
 

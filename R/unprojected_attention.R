@@ -145,3 +145,11 @@ unprojected_property <- function(self, name, fields, summary) {
   if (!name %in% fields) return(unknown_property(self, name, fields))
   self[[name]]
 }
+
+check_training <- function(self, training, call = NULL) {
+  if (call_dropout(self, training, call)[[1L]] > 0) {
+    abort_attentive("not_yet", "Dropout while training is not available yet.",
+      hint = "Use `training = FALSE`, or `dropout = 0`.", call = call
+    )
+  }
+}

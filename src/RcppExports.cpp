@@ -27,6 +27,51 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// engine_multi_head_gradients
+Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts, Rcpp::List call, Rcpp::List masks, int threads, SEXP upstream, SEXP scores_upstream);
+RcppExport SEXP _attentive_engine_multi_head_gradients(SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP partsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP, SEXP upstreamSEXP, SEXP scores_upstreamSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type query(querySEXP);
+    Rcpp::traits::input_parameter< SEXP >::type value(valueSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type key(keySEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type parts(partsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type call(callSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type masks(masksSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type upstream(upstreamSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type scores_upstream(scores_upstreamSEXP);
+    rcpp_result_gen = Rcpp::wrap(engine_multi_head_gradients(query, value, key, parts, call, masks, threads, upstream, scores_upstream));
+    return rcpp_result_gen;
+END_RCPP
+}
+// engine_settings
+Rcpp::List engine_settings();
+RcppExport SEXP _attentive_engine_settings() {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    rcpp_result_gen = Rcpp::wrap(engine_settings());
+    return rcpp_result_gen;
+END_RCPP
+}
+// engine_set_instructions
+bool engine_set_instructions(std::string name);
+RcppExport SEXP _attentive_engine_set_instructions(SEXP nameSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< std::string >::type name(nameSEXP);
+    rcpp_result_gen = Rcpp::wrap(engine_set_instructions(name));
+    return rcpp_result_gen;
+END_RCPP
+}
+// engine_stop_threads
+void engine_stop_threads();
+RcppExport SEXP _attentive_engine_stop_threads() {
+BEGIN_RCPP
+    engine_stop_threads();
+    return R_NilValue;
+END_RCPP
+}
 // mask_bytes
 SEXP mask_bytes(SEXP mask, std::vector<int> order);
 RcppExport SEXP _attentive_mask_bytes(SEXP maskSEXP, SEXP orderSEXP) {
@@ -193,6 +238,10 @@ END_RCPP
 
 static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_attention", (DL_FUNC) &_attentive_engine_multi_head_attention, 7},
+    {"_attentive_engine_multi_head_gradients", (DL_FUNC) &_attentive_engine_multi_head_gradients, 9},
+    {"_attentive_engine_settings", (DL_FUNC) &_attentive_engine_settings, 0},
+    {"_attentive_engine_set_instructions", (DL_FUNC) &_attentive_engine_set_instructions, 1},
+    {"_attentive_engine_stop_threads", (DL_FUNC) &_attentive_engine_stop_threads, 0},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
     {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
     {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},

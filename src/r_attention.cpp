@@ -22,71 +22,176 @@ template <class T> MultiHeadWeights<const T> read_weights(const Rcpp::List &part
           read_dense<T>(parts, "value"), read_dense<T>(parts, "output")};
 }
 
-// One projection's output, [N, tokens, heads, size] or that of the layer.
-template <class T> struct Activity {
-  const Buffer<T> *numbers;
-  SEXP input; // its dims but the last are those of the activity
-  Index heads, size;
-};
-
-// What penalties on activities need of query, key, (gate,) value and output:
-// the penalties where the engine knows the regularizer (a list), the activities
-// as arrays [B, ..., H, K] where an R function takes them (TRUE).
-template <class T>
-Rcpp::RObject activities(const Rcpp::List &list, const doorway::Call &call, SEXP query, SEXP key,
-                         const MultiHeadSaved<T> &saved, const doorway::Output<T> &output,
-                         const Execution &execution) {
-  SEXP request = list["activity"];
-  if (Rf_isNull(request))
-    return R_NilValue;
-  const AttentionShape &a = call.shape;
-  std::vector<Activity<T>> projections{{&saved.q, query, a.heads, a.key_size},
-                                       {&saved.k, key, a.groups, a.key_size}};
-  if (!saved.gate.empty())
-    projections.push_back({&saved.gate, query, a.heads, a.value_size});
-  projections.push_back({&saved.v, key, a.groups, a.value_size});
-
-  Rcpp::List result;
-  if (TYPEOF(request) == VECSXP) {
-    const Rcpp::List config(request);
-    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
-    for (const Activity<T> &p : projections)
-      result.push_back(penalty(options, p.numbers->data(), p.numbers->size()));
-    result.push_back(penalty(options, output.numbers().data(), output.numbers().size()));
-    return result;
-  }
-  for (const Activity<T> &p : projections) {
-    std::vector<Index> dims = doorway::dims_of(p.input);
-    dims.back() = p.heads;
-    dims.push_back(p.size);
-    result.push_back(doorway::as_r_array(p.numbers->data(), dims, call.token_order(), execution));
-  }
-  result.push_back(output.finish(execution));
-  return result;
-}
-
-template <class T>
-Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
-                   const Rcpp::List &parts, const Rcpp::List &masks, const Rcpp::List &list,
-                   const Execution &execution) {
+MultiHeadSizes read_sizes(const doorway::Call &call, SEXP query, SEXP value, SEXP key) {
   MultiHeadSizes sizes;
   sizes.attention = call.shape;
   sizes.query_features = doorway::dims_of(query).back();
   sizes.value_features = doorway::dims_of(value).back();
   sizes.key_features = doorway::dims_of(key).back();
   sizes.output_features = call.output_features();
+  return sizes;
+}
 
+ElementPenalty as_penalty(SEXP request) {
+  const Rcpp::List config(request);
+  return {Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+}
+
+// One projection's output, [N, tokens, heads, size], or that of the layer, with
+// its dims as R counts them, [B, ..., H, K].
+template <class T> struct Activity {
+  const Buffer<T> *numbers;
+  std::vector<Index> dims;
+};
+
+// Those of query, key, (gate,) value and output, in Keras's order.
+template <class T>
+std::vector<Activity<T>> activities(const doorway::Call &call, SEXP query, SEXP key,
+                                    const MultiHeadSaved<T> &saved,
+                                    const doorway::Output<T> &output) {
+  const AttentionShape &a = call.shape;
+  const auto dims = [](SEXP input, Index heads, Index size) {
+    std::vector<Index> sizes = doorway::dims_of(input);
+    sizes.back() = heads;
+    sizes.push_back(size);
+    return sizes;
+  };
+  std::vector<Activity<T>> all{{&saved.q, dims(query, a.heads, a.key_size)},
+                               {&saved.k, dims(key, a.groups, a.key_size)}};
+  if (!saved.gate.empty())
+    all.push_back({&saved.gate, dims(query, a.heads, a.value_size)});
+  all.push_back({&saved.v, dims(key, a.groups, a.value_size)});
+  all.push_back({&output.numbers(), output.dims()});
+  return all;
+}
+
+// What an activity regularizer asks for: nothing (NULL), the penalties of one
+// that the engine knows (a list), or the activities as arrays, for one that is
+// an R function (TRUE).
+template <class T>
+Rcpp::RObject activity_answer(SEXP request, const doorway::Call &call,
+                              const std::vector<Activity<T>> &activities,
+                              const Execution &execution) {
+  if (Rf_isNull(request))
+    return R_NilValue;
+  Rcpp::List answer;
+  for (const Activity<T> &activity : activities) {
+    const T *numbers = activity.numbers->data();
+    if (TYPEOF(request) == VECSXP)
+      answer.push_back(penalty(as_penalty(request), numbers, activity.numbers->size()));
+    else
+      answer.push_back(doorway::write_array(
+          numbers, activity.dims, doorway::output_order(call, activity.dims.size()), execution));
+  }
+  return answer;
+}
+
+template <class T>
+Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
+                   const Rcpp::List &parts, const Rcpp::List &masks, SEXP activity,
+                   const Execution &execution) {
   const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
   doorway::Output<T> output(query, call);
   doorway::Scores scores(call);
-  AttentionOptions options;
-  options.mask = doorway::read_mask(masks, call.shape);
   MultiHeadSaved<T> saved;
-  multi_head_attention_forward<T>(sizes, {inputs.query(), inputs.key(), inputs.value()},
-                                  read_weights<T>(parts), options, output.data(), scores.view(),
-                                  saved, execution);
-  return Rcpp::List::create(output.finish(execution), scores.finish(execution),
-                            activities(list, call, query, key, saved, output, execution));
+  multi_head_attention_forward<T>(
+      read_sizes(call, query, value, key), {inputs.query(), inputs.key(), inputs.value()},
+      read_weights<T>(parts),
+      doorway::attention_options(call, doorway::read_mask(masks, call.shape)), output.data(),
+      scores.view(), saved, execution);
+  return Rcpp::List::create(
+      output.finish(execution), scores.finish(execution),
+      activity_answer(activity, call, activities(call, query, key, saved, output), execution));
+}
+
+// The gradients of all kernels and biases: one buffer for each raw of `parts`.
+template <class T> class WeightGradients {
+public:
+  explicit WeightGradients(const Rcpp::List &parts) : parts_(parts) {
+    Dense<T> *const places[] = {&weights_.query, &weights_.key, &weights_.gate, &weights_.value,
+                                &weights_.output};
+    const char *const names[] = {"query", "key", "gate", "value", "output"};
+    for (int i = 0; i < 5; ++i)
+      if (parts.containsElementNamed(names[i]))
+        *places[i] = make_room(parts[names[i]]);
+  }
+
+  const MultiHeadWeights<T> &weights() const { return weights_; }
+
+  // Flat, row-major, in the order of get_weights().
+  Rcpp::List finish() const {
+    Rcpp::List out(static_cast<R_xlen_t>(buffers_.size()));
+    for (std::size_t i = 0; i < buffers_.size(); ++i)
+      out[static_cast<R_xlen_t>(i)] =
+          Rcpp::NumericVector(buffers_[i].data(), buffers_[i].data() + buffers_[i].size());
+    return out;
+  }
+
+private:
+  Dense<T> make_room(const Rcpp::List &part) {
+    T *places[2] = {nullptr, nullptr};
+    for (int i = 0; i < 2; ++i) {
+      SEXP raw = part[i];
+      if (Rf_isNull(raw))
+        continue;
+      buffers_.emplace_back(static_cast<Index>(Rf_xlength(raw)) / static_cast<Index>(sizeof(T)));
+      places[i] = buffers_.back().data();
+    }
+    return {places[0], places[1]};
+  }
+
+  const Rcpp::List parts_;
+  MultiHeadWeights<T> weights_;
+  std::vector<Buffer<T>> buffers_;
+};
+
+template <class T>
+Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key, bool has_key,
+                     const Rcpp::List &parts, const Rcpp::List &masks, SEXP upstream,
+                     SEXP scores_upstream, const ActivityGradient<T> &activity,
+                     const Execution &execution) {
+  const MultiHeadSizes sizes = read_sizes(call, query, value, key);
+  const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
+  const MultiHeadInputs<T> in = {inputs.query(), inputs.key(), inputs.value()};
+  const MultiHeadWeights<const T> weights = read_weights<T>(parts);
+  const AttentionOptions options =
+      doorway::attention_options(call, doorway::read_mask(masks, call.shape));
+  doorway::Output<T> output(query, call);
+  MultiHeadSaved<T> saved;
+  multi_head_attention_forward<T>(sizes, in, weights, options, output.data(), ScoreView(), saved,
+                                  execution);
+  SEXP out = output.finish(execution);
+  Rcpp::Shield<SEXP> keep(out);
+
+  const std::vector<Index> out_dims = doorway::dims_of(out);
+  Buffer<T> d_output;
+  if (Rf_isNull(upstream))
+    d_output = Buffer<T>(Rf_xlength(out), T(1));
+  else
+    d_output =
+        doorway::read_array<T>(upstream, doorway::output_order(call, out_dims.size()), execution);
+  Buffer<T> d_scores;
+  if (!Rf_isNull(scores_upstream))
+    d_scores = doorway::read_array<T>(scores_upstream,
+                                      doorway::natural_order(call.score_dim.size()), execution);
+
+  WeightGradients<T> d_weights(parts);
+  Buffer<T> d_query(Rf_xlength(query)), d_key(Rf_xlength(key)), d_value(Rf_xlength(value));
+  multi_head_attention_backward<T>(
+      sizes, in, weights, options, output.data(), saved, d_output.data(), d_scores.data(), activity,
+      {d_query.data(), d_key.data(), d_value.data()}, d_weights.weights(), execution);
+  if (!has_key) // the value was the key too
+    for (Index i = 0; i < d_value.size(); ++i)
+      d_value[i] += d_key[i];
+  const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
+    return doorway::write_array(numbers.data(), doorway::dims_of(like), call.order, execution);
+  };
+  Rcpp::List d_inputs = Rcpp::List::create(Rcpp::Named("query") = as_array(d_query, query),
+                                           Rcpp::Named("value") = as_array(d_value, value));
+  if (has_key)
+    d_inputs["key"] = as_array(d_key, key);
+  return Rcpp::List::create(Rcpp::Named("output") = out, Rcpp::Named("inputs") = d_inputs,
+                            Rcpp::Named("weights") = d_weights.finish());
 }
 
 } // namespace
@@ -99,7 +204,25 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
     const doorway::Call c(call);
     if (Rf_isNull(key))
       key = value;
-    return c.float64 ? forward<double>(c, query, value, key, parts, masks, call, execution)
-                     : forward<float>(c, query, value, key, parts, masks, call, execution);
+    return c.float64
+               ? forward<double>(c, query, value, key, parts, masks, call["activity"], execution)
+               : forward<float>(c, query, value, key, parts, masks, call["activity"], execution);
+  });
+}
+
+// [[Rcpp::export(rng = false)]]
+Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
+                                       Rcpp::List call, Rcpp::List masks, int threads,
+                                       SEXP upstream, SEXP scores_upstream) {
+  return doorway::guarded([&] {
+    const Execution execution = doorway::execution(threads);
+    const doorway::Call c(call);
+    const bool has_key = !Rf_isNull(key);
+    if (!has_key)
+      key = value;
+    return c.float64 ? gradients<double>(c, query, value, key, has_key, parts, masks, upstream,
+                                         scores_upstream, nullptr, execution)
+                     : gradients<float>(c, query, value, key, has_key, parts, masks, upstream,
+                                        scores_upstream, nullptr, execution);
   });
 }

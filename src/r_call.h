@@ -26,6 +26,10 @@ struct Call {
     shape.groups = as_index(list["groups"]);
     shape.key_size = as_index(list["key_size"]);
     shape.value_size = as_index(list["value_size"]);
+    const auto d = Rcpp::as<std::vector<double>>(list["dropout"]); // rate, key (2 words), call
+    dropout.rate = d[0];
+    dropout.seed = (static_cast<std::uint64_t>(d[1]) << 32) | static_cast<std::uint64_t>(d[2]);
+    dropout.call = static_cast<std::uint64_t>(d[3]);
   }
 
   // E, the product of the sizes that replace the query's features.
@@ -36,15 +40,20 @@ struct Call {
     return features;
   }
 
-  // The order of all axes but the features.
-  std::vector<int> token_order() const { return {order.begin(), order.end() - 1}; }
-
   bool float64;
   int scores; // 0 none, 1 all heads, 2 averaged over the heads
   int attended;
   std::vector<int> order, output, score_dim;
   AttentionShape shape;
+  Dropout dropout;
 };
+
+inline AttentionOptions attention_options(const Call &call, const Mask &mask) {
+  AttentionOptions options;
+  options.mask = mask;
+  options.dropout = call.dropout;
+  return options;
+}
 
 inline Mask read_mask(const Rcpp::List &list, const AttentionShape &shape) {
   Mask mask;
@@ -150,40 +159,50 @@ private:
   bool in_place_ = false;
 };
 
-// Row-major numbers as an R array of these dims. The leading axes are in
-// `order`, those after them keep their places.
-template <class T>
-Rcpp::NumericVector as_r_array(const T *numbers, const std::vector<Index> &dims,
-                               std::vector<int> order, const Execution &execution) {
-  while (order.size() < dims.size())
+// The engine's order of the axes of the output, which may have more axes than
+// the query.
+inline std::vector<int> output_order(const Call &call, std::size_t rank) {
+  std::vector<int> order(call.order.begin(), call.order.end() - 1);
+  while (order.size() < rank)
     order.push_back(static_cast<int>(order.size()));
-  Rcpp::NumericVector array = new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
-  to_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), REAL(array),
-                  execution);
-  return array;
+  return order;
 }
 
-// The output: the query's dims with the last one replaced.
+// Row-major numbers in the engine's order as a new R array of these dims.
+template <class T>
+Rcpp::NumericVector write_array(const T *numbers, const std::vector<Index> &dims,
+                                const std::vector<int> &order, const Execution &execution) {
+  Rcpp::NumericVector out = new_array(Rcpp::wrap(std::vector<int>(dims.begin(), dims.end())));
+  to_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), REAL(out),
+                  execution);
+  return out;
+}
+
+// The output as an R array: the query's dims with the last one replaced.
 template <class T> class Output {
 public:
-  Output(SEXP query, const Call &call) : call_(call), dims_(dims_of(query)) {
-    dims_.pop_back();
-    dims_.insert(dims_.end(), call.output.begin(), call.output.end());
-    Index size = 1;
-    for (Index dim : dims_)
-      size = checked_product(size, dim);
-    numbers_ = Buffer<T>(size);
+  Output(SEXP query, const Call &call) : call_(call) {
+    const std::vector<Index> dims = dims_of(query);
+    std::vector<int> out(dims.begin(), dims.end() - 1);
+    out.insert(out.end(), call.output.begin(), call.output.end());
+    array_ = new_array(Rcpp::wrap(out));
+    numbers_ = Buffer<T>(array_.size());
   }
 
   T *data() { return numbers_.data(); }
   const Buffer<T> &numbers() const { return numbers_; }
-  Rcpp::NumericVector finish(const Execution &execution) const {
-    return as_r_array(numbers_.data(), dims_, call_.token_order(), execution);
+  std::vector<Index> dims() const { return dims_of(array_); }
+
+  SEXP finish(const Execution &execution) {
+    const std::vector<Index> dims = dims_of(array_);
+    to_column_major(numbers_.data(), dims.data(), static_cast<int>(dims.size()),
+                    output_order(call_, dims.size()).data(), REAL(array_), execution);
+    return array_;
   }
 
 private:
   const Call &call_;
-  std::vector<Index> dims_;
+  Rcpp::NumericVector array_;
   Buffer<T> numbers_;
 };
 

@@ -1,0 +1,99 @@
+# Gradients of one layer: the door to training loops of one's own.
+
+#' Gradients of a layer
+#'
+#' Calls a layer and gives the gradients of a loss with respect to its inputs and weights, when the gradient of that loss with respect to the
+#' output is known. Everything that a training loop of one's own needs from a layer.
+#'
+#' @details
+#' With \eqn{Y} the output of the call and \eqn{U} `upstream`, the gradients are those of \eqn{\sum U \circ Y}, plus
+#' \eqn{\sum U_A \circ A} with the scores \eqn{A} (before dropout) where `scores_upstream` is given. They are exact derivatives of what the layer computes, with every
+#' mask; pairs that a mask forbids contribute exactly 0. The backward pass recomputes the scores tile by tile, so memory grows with the length, not with its square.
+#'
+#' Each input has a gradient of its own, even where the same array was given twice: in self-attention add them up. Without a `key` the value was the key too, and its
+#' gradient holds both parts.
+#'
+#' With `training = TRUE` and dropout, each call draws a new mask, forward and backward the same.
+#'
+#' @param object A layer.
+#' @param ... The arguments of the call, as in `layer(query, value, use_causal_mask = TRUE)`.
+#' @param upstream The gradient that arrives at the output: an array of its dim. `NULL` means ones.
+#' @param scores_upstream The gradient that arrives at the scores: an array of their dim, `[B, H, T, S]` for inputs of three dimensions. `NULL` means none.
+#' @param losses Whether the penalties of regularizers are part of the loss.
+#' @return A list: `output`; `inputs`, a list of arrays named `query`, `value` and, where one was given, `key`; `weights`, a list of arrays in the order of [get_weights()].
+#' @section Errors:
+#' Those of the call, and `attentive_error_shape` where `upstream` or `scores_upstream` does not fit; see [attentive_errors].
+#' @seealso [layer_multi_head_attention()]
+#' @references The chain rule through softmax attention: Dao et al. (2022), FlashAttention, appendix B. <doi:10.48550/arXiv.2205.14135>
+#' @examples
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 4)
+#' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8))
+#' y <- array(rnorm(2 * 5 * 8), c(2, 5, 8)) # what the output should be
+#'
+#' for (step in 1:20) { # plain gradient descent on the squared error
+#'   error <- layer(x, x) - y
+#'   g <- get_gradients(layer, x, x, upstream = 2 * error)
+#'   set_weights(layer, Map(function(w, d) w - 0.01 * d, get_weights(layer), g$weights))
+#' }
+#' mean(error^2)
+#' @export
+get_gradients <- function(object, ..., upstream = NULL, scores_upstream = NULL, losses = FALSE) UseMethod("get_gradients")
+
+#' @export
+get_gradients.attentive_layer <- function(object, ..., upstream = NULL, scores_upstream = NULL, losses = FALSE) {
+  call <- environment()
+  check_flag(losses, "losses", call = call)
+  layer_gradients(layer_self(object), list(...), upstream, scores_upstream, losses, call)
+}
+
+# A further method that layers have: see layer.R.
+layer_gradients <- function(self, arguments, upstream, scores_upstream, losses, call = NULL) UseMethod("layer_gradients")
+
+layer_gradients.multi_head_attention <- function(self, arguments, upstream, scores_upstream, losses, call = NULL) {
+  arguments <- match_call_arguments(multi_head_call, arguments, call)
+  prepared <- do.call(prepare_multi_head_call, c(list(self), arguments, list(call = call)), quote = TRUE)
+  engine <- prepared$engine
+  query_dim <- dim(engine$query)
+  check_upstream(upstream, "upstream", c(query_dim[-length(query_dim)], self$output_size), call)
+  check_upstream(scores_upstream, "scores_upstream", prepared$plan$scores, call)
+  result <- do.call(engine_multi_head_gradients, c(engine, list(upstream = upstream, scores_upstream = scores_upstream)), quote = TRUE)
+  count_dropout(self, engine$call)
+  result$weights <- Map(function(gradient, weight) row_major_array(gradient, weight[["shape"]]), result$weights, self$weights)
+  result
+}
+
+# Arguments of a layer's call, by position or name, as the full list of its
+# formals; what goes into its `...` comes as `extra`.
+match_call_arguments <- function(fun, arguments, call = NULL) {
+  defaults <- formals(fun)
+  known <- setdiff(names(defaults), "...")
+  given <- if (is.null(names(arguments))) character(length(arguments)) else names(arguments)
+  free <- setdiff(known, given)
+  unnamed <- which(given == "")
+  if (length(unnamed) > length(free)) {
+    abort_attentive("argument", sprintf("The call has %d arguments, the layer takes %d.", length(arguments), length(known)), call = call)
+  }
+  given[unnamed] <- free[seq_along(unnamed)]
+  names(arguments) <- given
+  if (anyDuplicated(given)) {
+    abort_attentive("name", sprintf("`%s` is given twice.", given[[anyDuplicated(given)]]), call = call)
+  }
+  full <- lapply(stats::setNames(known, known), function(arg) {
+    if (arg %in% given) arguments[[arg]] else if (identical(defaults[[arg]], quote(expr = ))) NULL else eval(defaults[[arg]])
+  })
+  if (is.null(full[[1L]]) && is.null(arguments$object)) abort_missing(known[[1L]], "an array [batch, tokens, features]", call)
+  c(full, list(extra = arguments[setdiff(given, known)]))
+}
+
+check_upstream <- function(x, arg, size, call = NULL) {
+  if (is.null(x)) return(invisible())
+  if (!(is.numeric(x) || is.logical(x)) || is.factor(x) || !identical(as.integer(dim(x)), as.integer(size))) {
+    abort_argument(x, arg, sprintf("a numeric array of dim %s or NULL", format_shape(size)), call = call, class = "shape")
+  }
+}
+
+# Flat row-major numbers as an array of this shape.
+row_major_array <- function(numbers, shape) {
+  if (length(shape) <= 1L) return(array(numbers, if (length(shape) == 0L) 1L else shape))
+  aperm(array(numbers, rev(shape)), rev(seq_along(shape)))
+}
