@@ -47,7 +47,7 @@ describe <- function(x) {
     if (is.character(x) && !is.na(x)) return(encodeString(shorten(x), quote = "\""))
     return(format(as.vector(x), digits = 7))
   }
-  if (is.atomic(x)) return(sprintf("a %s vector of length %d", typeof(x), length(x)))
+  if (is.atomic(x)) return(sprintf("%s %s vector of length %d", if (is.integer(x)) "an" else "a", typeof(x), length(x)))
   sprintf("an object of class \"%s\"", class(x)[[1]])
 }
 
