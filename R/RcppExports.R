@@ -5,8 +5,8 @@ engine_multi_head_attention <- function(query, value, key, parts, call, masks, t
     .Call(`_attentive_engine_multi_head_attention`, query, value, key, parts, call, masks, threads)
 }
 
-engine_multi_head_gradients <- function(query, value, key, parts, call, masks, threads, upstream, scores_upstream) {
-    .Call(`_attentive_engine_multi_head_gradients`, query, value, key, parts, call, masks, threads, upstream, scores_upstream)
+engine_multi_head_gradients <- function(query, value, key, parts, call, masks, threads, upstream, scores_upstream, activity) {
+    .Call(`_attentive_engine_multi_head_gradients`, query, value, key, parts, call, masks, threads, upstream, scores_upstream, activity)
 }
 
 engine_settings <- function() {

@@ -8,7 +8,7 @@ call_multi_head_attention <- function(self, ..., extra, call) {
     engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads
   )
   count_dropout(self, engine$call)
-  record_activities(self, result, engine$call$batch)
+  record_activities(self, result, dim(engine$query)[[1L]])
   attention_result(result, prepared$plan, engine$call$scores, engine$query, prepared$keys)
 }
 
@@ -16,12 +16,7 @@ call_multi_head_attention <- function(self, ..., extra, call) {
 # engine: forward and gradients start from the same.
 prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                     return_attention_scores, training, use_causal_mask, extra, call) {
-  check_extra(self, extra, call)
-  if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
-    key <- value
-    value <- if (!missing(query)) query
-    query <- extra$object
-  }
+  check_extra(self, extra, multi_head_call, call)
   if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(value)) value <- query
   query_dim <- check_input(query, "query", call)
@@ -59,9 +54,22 @@ prepare_multi_head_call <- function(self, query, value, key, query_mask, value_m
   )
 }
 
-# What every layer takes in the `...` of its call.
-check_extra <- function(self, extra, call = NULL) {
-  if (length(extra) > 0L) check_dots_names(extra, c("object", "threads"), sprintf("The layer \"%s\"", self$name), call)
+# keras3's name of the first argument is `object`. The same call under the name that it has here: so the others, given by place or by
+# name, fall where they belong.
+call_by_object <- function(call, first, frame) {
+  call <- match.call(function(...) NULL, call, envir = frame)
+  given <- names(call)
+  if (sum(given %in% c("object", first)) > 1L) {
+    abort_attentive("name", sprintf("`object` and `%s` are the same argument: give one of them, once.", first), call = call)
+  }
+  names(call)[given == "object"] <- first
+  eval(call, frame)
+}
+
+# What every layer takes in the `...` of its call; `fun` is the call, for its formals.
+check_extra <- function(self, extra, fun, call = NULL) {
+  if (length(extra) == 0L) return(invisible())
+  check_dots_names(extra, "threads", sprintf("the layer \"%s\"", self$name), call, setdiff(names(formals(fun)), "..."))
 }
 
 call_threads <- function(extra, call = NULL) {

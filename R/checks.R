@@ -22,7 +22,7 @@ whole_number <- function(min, null = FALSE) {
 # One or several whole numbers (a vector or a list of them) as an integer vector.
 check_wholes <- function(x, arg, min = 1L, null = FALSE, call = NULL, hint = NULL) {
   if (is.null(x) && null) return(NULL)
-  values <- if (is.list(x) && !is.object(x) && all(lengths(x) == 1L)) unlist(x) else x
+  values <- if (is.list(x) && (!is.object(x) || inherits(x, "keras_shape")) && all(lengths(x) == 1L)) unlist(x) else x
   if (is.numeric(values) && length(values) >= 1L && !is.factor(values) && !anyNA(values) &&
     all(values >= min) && all(values <= .Machine$integer.max) && all(values == trunc(values))) {
     return(as.integer(values))
@@ -50,7 +50,7 @@ check_number <- function(x, arg, min = -Inf, max = Inf, null = FALSE, call = NUL
 check_flag <- function(x, arg, null = FALSE, call = NULL) {
   if (is.null(x) && null) return(NULL)
   if (is.logical(x) && length(x) == 1L && !is.na(x)) return(as.vector(x))
-  abort_argument(x, arg, paste0("TRUE or FALSE", if (null) " or NULL"), call = call)
+  abort_argument(x, arg, if (null) "TRUE, FALSE or NULL" else "TRUE or FALSE", call = call)
 }
 
 check_string <- function(x, arg, null = FALSE, call = NULL) {
@@ -74,25 +74,22 @@ check_seed <- function(x, arg = "seed", call = NULL) {
   abort_argument(x, arg, "a whole number or NULL", call = call)
 }
 
-# Names given in `...`: all must be there, known and unique.
-check_dots_names <- function(dots, known, what, call = NULL) {
+# Names given in `...`: all must be there, known and unique. `formals` are the arguments before the dots, where a message is to list them.
+check_dots_names <- function(dots, known, what, call = NULL, formals = NULL) {
   if (length(dots) == 0L) return(invisible())
+  known <- c(formals, known)
+  listed <- paste0(if (is.null(formals)) "Known names in `...`: " else "Known names: ", paste0("`", known, "`", collapse = ", "), ".")
   given <- names(dots)
-  if (is.null(given) || any(given == "")) {
-    abort_attentive("name", sprintf("All arguments in `...` of %s must be named.", what),
-      hint = paste0("Known names: ", paste0("`", known, "`", collapse = ", "), "."), call = call
-    )
+  if (is.null(given) || anyNA(given) || any(given == "")) {
+    abort_attentive("name", sprintf("All arguments in `...` of %s must be named.", what), hint = listed, call = call)
   }
   if (anyDuplicated(given)) {
     abort_attentive("name", sprintf("`%s` is given twice.", given[[anyDuplicated(given)]]), call = call)
   }
   unknown <- setdiff(given, known)
   if (length(unknown) > 0L) {
-    abort_attentive("name", sprintf("%s has no argument `%s`.", what, unknown[[1L]]),
-      hint = c(
-        nearest_hint(unknown[[1L]], known),
-        paste0("Known names in `...`: ", paste0("`", known, "`", collapse = ", "), ".")
-      ), call = call
+    abort_attentive("name", sprintf("%s has no argument `%s`.", capitalized(what), unknown[[1L]]),
+      hint = c(nearest_hint(unknown[[1L]], known), listed), call = call
     )
   }
   invisible()

@@ -24,8 +24,8 @@ abort_argument <- function(x, arg, expected, hint = NULL, call = NULL, class = "
   )
 }
 
-abort_missing <- function(arg, what, call = NULL) {
-  abort_attentive("argument", sprintf("`%s` is missing: it must be %s.", arg, what), arg = arg, call = call)
+abort_missing <- function(arg, what, call = NULL, hint = NULL) {
+  abort_attentive("argument", sprintf("`%s` is missing: it must be %s.", arg, what), hint = hint, arg = arg, call = call)
 }
 
 # What came, in a few words.
@@ -33,22 +33,30 @@ describe <- function(x) {
   if (is.null(x)) return("NULL")
   if (is_symbolic(x)) return("a symbolic tensor")
   if (inherits(x, "attentive_layer")) return(sprintf("the layer \"%s\"", x$name))
-  if (!is.null(dim(x)) && !is.data.frame(x)) {
-    kind <- switch(typeof(x), double = "numeric", list = "list", typeof(x))
-    article <- if (substr(kind, 1, 1) %in% c("a", "e", "i", "o", "u")) "an" else "a"
-    return(sprintf("%s %s array of dim %s", article, kind, format_shape(dim(x))))
-  }
-  if (is.function(x)) return("a function")
-  if (inherits(x, "formula")) return("a formula")
   if (is.data.frame(x)) return("a data frame")
   if (is.factor(x)) return("a factor")
-  if (is.list(x)) return(sprintf("a list of length %d", length(x)))
-  if (is.atomic(x) && length(x) == 1L) {
-    if (is.character(x) && !is.na(x)) return(encodeString(shorten(x), quote = "\""))
-    return(format(as.vector(x), digits = 7))
+  if (inherits(x, "formula")) return("a formula")
+  if (is.function(x)) return("a function")
+  if (is.object(x) && !inherits(x, "keras_shape")) return(sprintf("an object of class \"%s\"", shorten(class(x)[[1L]])))
+  if (!is.null(dim(x))) {
+    return(if (is.list(x)) sprintf("a list with dim %s", format_shape(dim(x))) else sprintf("%s array of dim %s", kind_of(x), format_shape(dim(x))))
   }
-  if (is.atomic(x)) return(sprintf("%s %s vector of length %d", if (is.integer(x)) "an" else "a", typeof(x), length(x)))
-  sprintf("an object of class \"%s\"", class(x)[[1]])
+  if (is.list(x)) return(if (length(x) == 0L) "an empty list" else sprintf("a list of length %d", length(x)))
+  if (!is.atomic(x)) return(sprintf("an object of type \"%s\"", typeof(x)))
+  if (length(x) == 0L) return(sprintf("%s vector of length 0", kind_of(x)))
+  if (length(x) == 1L) return(describe_value(x))
+  shown <- paste(vapply(utils::head(as.list(as.vector(x)), 3L), describe_value, ""), collapse = ", ")
+  sprintf("%s vector of length %d (%s%s)", kind_of(x), length(x), shown, if (length(x) > 3L) ", ..." else "")
+}
+
+describe_value <- function(x) {
+  if (is.character(x) && !is.na(x)) encodeString(shorten(x), quote = "\"") else format(as.vector(x), digits = 7)
+}
+
+# "a numeric", "an integer"
+kind_of <- function(x) {
+  kind <- if (is.double(x)) "numeric" else typeof(x)
+  paste(if (substr(kind, 1L, 1L) %in% c("a", "e", "i", "o", "u")) "an" else "a", kind)
 }
 
 shorten <- function(x, width = 40L) {

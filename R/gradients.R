@@ -56,10 +56,29 @@ layer_gradients.multi_head_attention <- function(self, arguments, upstream, scor
   query_dim <- dim(engine$query)
   check_upstream(upstream, "upstream", c(query_dim[-length(query_dim)], self$output_size), call)
   check_upstream(scores_upstream, "scores_upstream", prepared$plan$scores, call)
-  result <- do.call(engine_multi_head_gradients, c(engine, list(upstream = upstream, scores_upstream = scores_upstream)), quote = TRUE)
+  result <- engine_multi_head_gradients(
+    engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads, upstream, scores_upstream,
+    if (losses) activity_penalty(self, query_dim[[1L]])
+  )
   count_dropout(self, engine$call)
   result$weights <- Map(function(gradient, weight) row_major_array(gradient, weight[["shape"]]), result$weights, self$weights)
+  if (losses) result$weights <- Map(add_weight_penalty, result$weights, self$weights, list(call))
   result
+}
+
+# What the engine needs for the gradient of the penalties on activities.
+activity_penalty <- function(self, batch) {
+  regularizer <- self$activity_regularizer
+  if (is.null(regularizer) || batch == 0L) return(NULL)
+  list(
+    weight = 1 / batch, output_times = if (isTRUE(self$regularizes_result)) 2 else 1, penalty = activity_request(regularizer),
+    fun = function(x) regularizer_gradient(regularizer, x, arg = "activity_regularizer")
+  )
+}
+
+add_weight_penalty <- function(gradient, weight, call = NULL) {
+  if (is.null(weight[["regularizer"]])) return(gradient)
+  gradient + regularizer_gradient(weight[["regularizer"]], variable_array(weight), arg = paste0(weight[["name"]], "_regularizer"), call = call)
 }
 
 # Arguments of a layer's call, by position or name, as the full list of its

@@ -39,7 +39,7 @@ layer_config.group_query_attention <- function(self) {
       head_dim = self$key_dim, num_query_heads = self$num_heads, num_key_value_heads = self$num_key_value_heads,
       use_bias = self$use_bias, use_gate = self$use_gate, sliding_window = self$sliding_window, dropout = self$dropout
     ),
-    specification_config(self), list(seed = self$seed)
+    projection_specs_config(self), list(seed = self$seed)
   )
 }
 

@@ -22,8 +22,12 @@ apply_to_inputs <- function(layer, inputs, call = NULL, arg = "inputs", after = 
   unknown <- setdiff(given, c(known, "", "threads"))
   if (length(unknown) > 0L) {
     abort_attentive("name", sprintf("The list `%s` has an element `%s` that is not known.", arg, unknown[[1L]]),
-      hint = c(nearest_hint(unknown[[1L]], known), paste("Known names:", paste0("`", known, "`", collapse = ", "))), call = call
+      hint = c(nearest_hint(unknown[[1L]], known), paste0("Known names: ", paste0("`", known, "`", collapse = ", "), ".")), call = call
     )
+  }
+  twice <- anyDuplicated(given[given != ""])
+  if (twice > 0L) {
+    abort_attentive("name", sprintf("The list `%s` has two elements `%s`.", arg, given[given != ""][[twice]]), call = call)
   }
   if (length(inputs) == 0L || length(inputs) > length(known) + 1L) {
     abort_argument(inputs, arg, "a list of query, value and maybe key", call = call)
@@ -32,7 +36,7 @@ apply_to_inputs <- function(layer, inputs, call = NULL, arg = "inputs", after = 
     arrays <- given %in% c("", array_arguments)
     inputs <- c(list(inputs[arrays]), inputs[!arrays])
   }
-  do.call(layer, inputs, quote = TRUE)
+  do.call("layer", inputs, quote = TRUE) # by name: that is what an error shows
 }
 
 # The arrays that an attention layer works on, in Keras's order.

@@ -36,7 +36,7 @@ unique_name <- function(prefix) {
 #' layer_multi_head_attention(num_heads = 2, key_dim = 3)$name
 #' @export
 clear_session <- function(free_memory = TRUE) {
-  check_flag(free_memory, "free_memory")
+  check_flag(free_memory, "free_memory", call = environment())
   session$names <- list()
   invisible()
 }
@@ -143,6 +143,7 @@ layer_fields <- c(
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
     supports_masking = TRUE,
+    losses = layer_losses(self),
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
@@ -151,6 +152,15 @@ layer_fields <- c(
     get_weights = function() get_weights(x),
     set_weights = function(weights) set_weights(x, weights),
     layer_property(self, name)
+  )
+}
+
+# Without regularizers there are none; with them, a wrong empty list would be worse than an error.
+layer_losses <- function(self) {
+  specs <- c("kernel_regularizer", "bias_regularizer", "activity_regularizer")
+  if (all(vapply(specs, function(spec) is.null(self[[spec]]), NA))) return(list())
+  abort_attentive("not_yet", sprintf("The losses of the layer \"%s\" are not available yet.", self$name),
+    hint = "Regularizers will count with training; until then they have no effect."
   )
 }
 
@@ -244,9 +254,12 @@ build_from_shapes <- function(layer, ...) {
 get_weights <- function(object, trainable = NA) UseMethod("get_weights")
 
 #' @export
+get_weights.default <- function(object, trainable = NA) abort_no_layer(object, environment())
+
+#' @export
 get_weights.attentive_layer <- function(object, trainable = NA) {
   self <- layer_self(object)
-  if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA")
+  if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA", call = environment())
   weights <- if (is.na(trainable)) self$weights else layer_weights(self, trainable)
   lapply(weights, variable_array)
 }
@@ -254,6 +267,9 @@ get_weights.attentive_layer <- function(object, trainable = NA) {
 #' @rdname get_weights
 #' @export
 set_weights <- function(object, weights) UseMethod("set_weights")
+
+#' @export
+set_weights.default <- function(object, weights) abort_no_layer(object, environment())
 
 #' @export
 set_weights.attentive_layer <- function(object, weights) {
@@ -284,15 +300,20 @@ set_weights.attentive_layer <- function(object, weights) {
 count_params <- function(object) UseMethod("count_params")
 
 #' @export
+count_params.default <- function(object) abort_no_layer(object, environment())
+
+#' @export
 count_params.attentive_layer <- function(object) {
   self <- layer_self(object)
   if (!self$built) {
     abort_attentive("state", sprintf("The layer \"%s\" has no weights yet.", self$name),
-      hint = "Call it once, or use `layer$build()` with the shapes of its inputs."
+      hint = "Call it once, or use `layer$build()` with the shapes of its inputs.", call = environment()
     )
   }
   count_weights(self$weights)
 }
+
+abort_no_layer <- function(object, call) abort_argument(object, "object", "a layer", call = call)
 
 count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["shape"]]), 0))
 
@@ -319,6 +340,11 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 get_config <- function(object) UseMethod("get_config")
 
 #' @export
+get_config.default <- function(object) {
+  abort_argument(object, "object", "a layer, an initializer, a regularizer or a constraint", call = environment())
+}
+
+#' @export
 get_config.attentive_layer <- function(object) {
   self <- layer_self(object)
   structure(
@@ -333,13 +359,13 @@ dtype_config <- function(dtype) {
 
 # Every class that a configuration may name: its constructor and the names that it takes in `...`.
 layer_constructors <- function() {
-  grouped <- list(make = layer_group_query_attention, dots = multi_head_dots)
+  grouped <- list(make = "layer_group_query_attention", dots = multi_head_dots)
   list(
-    MultiHeadAttention = list(make = layer_multi_head_attention, dots = multi_head_dots),
+    MultiHeadAttention = list(make = "layer_multi_head_attention", dots = multi_head_dots),
     GroupQueryAttention = grouped,
     GroupedQueryAttention = grouped, # Keras's own name of the class; files say the other
-    Attention = list(make = layer_attention, dots = unprojected_dots),
-    AdditiveAttention = list(make = layer_additive_attention, dots = c("seed", unprojected_dots))
+    Attention = list(make = "layer_attention", dots = unprojected_dots),
+    AdditiveAttention = list(make = "layer_additive_attention", dots = c("seed", unprojected_dots))
   )
 }
 
@@ -347,13 +373,13 @@ layer_constructors <- function() {
 #' @export
 from_config <- function(config, custom_objects = NULL) {
   class_name <- attr(config, "class_name", exact = TRUE)
-  if (is.null(class_name) && is.list(config) && is.list(config$config)) {
-    class_name <- config$class_name
-    config <- config$config
+  if (is.null(class_name) && is.list(config) && is.list(config[["config"]])) {
+    class_name <- config[["class_name"]]
+    config <- config[["config"]]
   }
-  if (!is.list(config) || !is.character(class_name) || length(class_name) != 1L) {
+  if (!is.list(config) || !is.character(class_name) || length(class_name) != 1L || is.na(class_name)) {
     abort_attentive("config", "`config` must be a list as `get_config()` gives it, with the class name.",
-      hint = "After a detour through JSON, give `list(class_name =, config =)`."
+      hint = "After a detour through JSON, give `list(class_name =, config =)`.", call = environment()
     )
   }
   constructors <- layer_constructors()
@@ -364,7 +390,7 @@ from_config <- function(config, custom_objects = NULL) {
   }
   if (is.null(make)) {
     abort_attentive("config", sprintf("The class \"%s\" is not known.", class_name),
-      hint = c(nearest_hint(class_name, names(constructors)), paste("Known classes:", or_list(names(constructors))))
+      hint = c(nearest_hint(class_name, names(constructors)), paste0("Known classes: ", or_list(names(constructors)), ".")), call = environment()
     )
   }
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
@@ -373,7 +399,7 @@ from_config <- function(config, custom_objects = NULL) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
   }
   config <- read_specifications(config[intersect(names(config), known)], custom_objects)
-  do.call(make, config[!vapply(config, is.null, NA)])
+  do.call(make, config[!vapply(config, is.null, NA)], quote = TRUE)
 }
 
 # Showing ----------------------------------------------------------------------

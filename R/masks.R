@@ -75,17 +75,22 @@ check_mask_type <- function(mask, arg, call = NULL) {
   abort_argument(mask, arg, "a logical or 0/1 array, TRUE where attention is allowed", call = call, class = "mask")
 }
 
+mask_meaning <- function(arg) {
+  if (arg == "attention_mask") "TRUE or 1: this query may attend to this key; FALSE or 0: it may not." else
+    "TRUE or 1: a real token; FALSE or 0: padding, which takes no part."
+}
+
 abort_mask_values <- function(mask, arg, call = NULL) {
   values <- as.vector(mask)
   if (anyNA(values)) {
     abort_attentive("mask", sprintf("`%s` must not contain missing values; %d of %d are.", arg, sum(is.na(values)), length(values)),
-      hint = "TRUE or 1: this query may attend to this key; FALSE or 0: it may not.", call = call
+      hint = mask_meaning(arg), call = call
     )
   }
   odd <- values[values != 0 & values != 1]
   abort_attentive("mask", sprintf("`%s` must be logical or 0/1, but contains %s.", arg, format(odd[[1L]], digits = 7)),
     hint = c(
-      "TRUE or 1: this query may attend to this key; FALSE or 0: it may not.",
+      mask_meaning(arg),
       if (any(odd < 0)) sprintf(
         "An additive mask (0 = allowed, a large negative number = forbidden) has the opposite sense: use `%s = mask == 0`.", arg
       )

@@ -117,7 +117,10 @@ layer_multi_head_attention <- function(
   dots <- list(...)
   check_dots_names(dots, c(multi_head_dots, common_arguments), "`layer_multi_head_attention()`", call)
   if (missing(num_heads)) abort_missing("num_heads", "the number of attention heads", call)
-  if (missing(key_dim)) abort_missing("key_dim", "the size of each head for query and key", call)
+  if (missing(key_dim)) {
+    hint <- if (is.numeric(inputs) && is.null(dim(inputs))) "The first argument is `inputs`: name the others, as in `num_heads = 2, key_dim = 3`."
+    abort_missing("key_dim", "the size of each head for query and key", call, hint)
+  }
   self <- new_self("multi_head_attention", "MultiHeadAttention", "multi_head_attention", dots, call)
   self$num_heads <- check_whole(num_heads, "num_heads", call = call)
   self$key_dim <- check_whole(key_dim, "key_dim", call = call)
@@ -162,6 +165,7 @@ take_seed <- function(self, seed, call = NULL) {
 multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, value_mask = NULL, key_mask = NULL,
                             attention_mask = NULL, return_attention_scores = FALSE, training = NULL,
                             use_causal_mask = FALSE, ...) {
+  if ("object" %in% ...names()) return(call_by_object(sys.call(), "query", parent.frame()))
   call_multi_head_attention(
     parent.env(environment()), query, value, key, query_mask, value_mask, key_mask, attention_mask,
     return_attention_scores, training, use_causal_mask, extra = list(...), call = environment()
@@ -207,8 +211,8 @@ resolve_axes <- function(axes, rank, call = NULL) {
     abort_attentive("argument",
       if (any(wrong)) {
         sprintf(
-          "`attention_axes` contains %d, but inputs of rank %d can be attended over axes 1 to %d only.",
-          axes[wrong][[1L]], rank, rank - 2L
+          "`attention_axes` contains %d, but inputs of rank %d can be attended over %s only.",
+          axes[wrong][[1L]], rank, if (rank == 3L) "axis 1" else sprintf("the axes 1 to %d", rank - 2L)
         )
       } else {
         "`attention_axes` must not name an axis twice."
@@ -314,8 +318,9 @@ abort_rank <- function(shape, arg, call = NULL) {
   abort_attentive("shape",
     sprintf("`%s` must have at least three dimensions (batch, tokens, features), not %s.", arg, format_shape(shape)),
     hint = c(
-      if (length(shape) == 2L) "For one sequence as a matrix, add the batch: `array(x, c(1, dim(x)))`.",
-      if (length(shape) < 2L) "For one sequence of single numbers: `array(x, c(1, length(x), 1))`."
+      if (grepl("_shape$", arg)) "Write NA for sizes that are not known: `c(NA, NA, features)`." else
+        if (length(shape) == 2L) "For one sequence as a matrix, add the batch: `array(x, c(1, dim(x)))`." else
+        if (length(shape) < 2L) "For one sequence of single numbers: `array(x, c(1, length(x), 1))`."
     ), call = call
   )
 }
@@ -326,7 +331,7 @@ differ <- function(a, b) !identical(a, b) && any(a != b, na.rm = TRUE)
 check_related_shapes <- function(query, value, key, axes, call = NULL) {
   rank <- length(query)
   said <- function() {
-    sprintf("query %s, value %s, key %s", format_shape(query), format_shape(value), format_shape(key))
+    sprintf("They are: query %s, value %s, key %s.", format_shape(query), format_shape(value), format_shape(key))
   }
   if (length(value) != rank || length(key) != rank) {
     abort_attentive("shape", "query, value and key must have the same number of dimensions.", hint = said(), call = call)
@@ -359,11 +364,11 @@ layer_config.multi_head_attention <- function(self) {
     use_bias = self$use_bias, use_gate = self$use_gate, output_shape = as_list_or_null(self$output_shape),
     attention_axes = as_list_or_null(if (self$built) self$axes else self$attention_axes),
     sliding_window = self$sliding_window
-  ), specification_config(self), list(seed = self$seed))
+  ), projection_specs_config(self), list(seed = self$seed))
 }
 
 # The specifications of the projections, as multi-head and grouped-query attention write them.
-specification_config <- function(self) {
+projection_specs_config <- function(self) {
   list(
     kernel_initializer = serialize_spec(self$kernel_initializer), bias_initializer = serialize_spec(self$bias_initializer),
     kernel_regularizer = serialize_spec(self$kernel_regularizer), bias_regularizer = serialize_spec(self$bias_regularizer),

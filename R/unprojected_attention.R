@@ -12,17 +12,14 @@ unprojected_dots <- c("activity_regularizer")
 # `object`, keras3's name of the first argument, and `threads`.
 unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attention_scores = FALSE,
                              use_causal_mask = FALSE, ...) {
+  if ("object" %in% ...names()) return(call_by_object(sys.call(), "inputs", parent.frame()))
   call_unprojected_attention(
     parent.env(environment()), inputs, mask, training, return_attention_scores, use_causal_mask, list(...), environment()
   )
 }
 
 call_unprojected_attention <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
-  check_extra(self, extra, call)
-  if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
-    if (!missing(inputs)) mask <- inputs
-    inputs <- extra$object
-  }
+  check_extra(self, extra, unprojected_call, call)
   if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
   inputs <- split_inputs(inputs, call)
   sizes <- Map(check_input, inputs, names(inputs), list(call))

@@ -28,8 +28,8 @@ BEGIN_RCPP
 END_RCPP
 }
 // engine_multi_head_gradients
-Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts, Rcpp::List call, Rcpp::List masks, int threads, SEXP upstream, SEXP scores_upstream);
-RcppExport SEXP _attentive_engine_multi_head_gradients(SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP partsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP, SEXP upstreamSEXP, SEXP scores_upstreamSEXP) {
+Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts, Rcpp::List call, Rcpp::List masks, int threads, SEXP upstream, SEXP scores_upstream, SEXP activity);
+RcppExport SEXP _attentive_engine_multi_head_gradients(SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP partsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP, SEXP upstreamSEXP, SEXP scores_upstreamSEXP, SEXP activitySEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
     Rcpp::traits::input_parameter< SEXP >::type query(querySEXP);
@@ -41,7 +41,8 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
     Rcpp::traits::input_parameter< SEXP >::type upstream(upstreamSEXP);
     Rcpp::traits::input_parameter< SEXP >::type scores_upstream(scores_upstreamSEXP);
-    rcpp_result_gen = Rcpp::wrap(engine_multi_head_gradients(query, value, key, parts, call, masks, threads, upstream, scores_upstream));
+    Rcpp::traits::input_parameter< SEXP >::type activity(activitySEXP);
+    rcpp_result_gen = Rcpp::wrap(engine_multi_head_gradients(query, value, key, parts, call, masks, threads, upstream, scores_upstream, activity));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -238,7 +239,7 @@ END_RCPP
 
 static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_attention", (DL_FUNC) &_attentive_engine_multi_head_attention, 7},
-    {"_attentive_engine_multi_head_gradients", (DL_FUNC) &_attentive_engine_multi_head_gradients, 9},
+    {"_attentive_engine_multi_head_gradients", (DL_FUNC) &_attentive_engine_multi_head_gradients, 10},
     {"_attentive_engine_settings", (DL_FUNC) &_attentive_engine_settings, 0},
     {"_attentive_engine_set_instructions", (DL_FUNC) &_attentive_engine_set_instructions, 1},
     {"_attentive_engine_stop_threads", (DL_FUNC) &_attentive_engine_stop_threads, 0},

@@ -32,63 +32,52 @@ MultiHeadSizes read_sizes(const doorway::Call &call, SEXP query, SEXP value, SEX
   return sizes;
 }
 
-ElementPenalty as_penalty(SEXP request) {
-  const Rcpp::List config(request);
-  return {Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
-}
-
-// One projection's output, [N, tokens, heads, size], or that of the layer, with
-// its dims as R counts them, [B, ..., H, K].
+// One projection's output, [N, tokens, heads, size] or that of the layer.
 template <class T> struct Activity {
   const Buffer<T> *numbers;
-  std::vector<Index> dims;
+  SEXP input; // its dims but the last are those of the activity
+  Index heads, size;
 };
 
-// Those of query, key, (gate,) value and output, in Keras's order.
+// What penalties on activities need of query, key, (gate,) value and output:
+// the penalties where the engine knows the regularizer (a list), the activities
+// as arrays [B, ..., H, K] where an R function takes them (TRUE).
 template <class T>
-std::vector<Activity<T>> activities(const doorway::Call &call, SEXP query, SEXP key,
-                                    const MultiHeadSaved<T> &saved,
-                                    const doorway::Output<T> &output) {
-  const AttentionShape &a = call.shape;
-  const auto dims = [](SEXP input, Index heads, Index size) {
-    std::vector<Index> sizes = doorway::dims_of(input);
-    sizes.back() = heads;
-    sizes.push_back(size);
-    return sizes;
-  };
-  std::vector<Activity<T>> all{{&saved.q, dims(query, a.heads, a.key_size)},
-                               {&saved.k, dims(key, a.groups, a.key_size)}};
-  if (!saved.gate.empty())
-    all.push_back({&saved.gate, dims(query, a.heads, a.value_size)});
-  all.push_back({&saved.v, dims(key, a.groups, a.value_size)});
-  all.push_back({&output.numbers(), output.dims()});
-  return all;
-}
-
-// What an activity regularizer asks for: nothing (NULL), the penalties of one
-// that the engine knows (a list), or the activities as arrays, for one that is
-// an R function (TRUE).
-template <class T>
-Rcpp::RObject activity_answer(SEXP request, const doorway::Call &call,
-                              const std::vector<Activity<T>> &activities,
-                              const Execution &execution) {
+Rcpp::RObject activities(const Rcpp::List &list, const doorway::Call &call, SEXP query, SEXP key,
+                         const MultiHeadSaved<T> &saved, const doorway::Output<T> &output,
+                         const Execution &execution) {
+  SEXP request = list["activity"];
   if (Rf_isNull(request))
     return R_NilValue;
-  Rcpp::List answer;
-  for (const Activity<T> &activity : activities) {
-    const T *numbers = activity.numbers->data();
-    if (TYPEOF(request) == VECSXP)
-      answer.push_back(penalty(as_penalty(request), numbers, activity.numbers->size()));
-    else
-      answer.push_back(doorway::write_array(
-          numbers, activity.dims, doorway::output_order(call, activity.dims.size()), execution));
+  const AttentionShape &a = call.shape;
+  std::vector<Activity<T>> projections{{&saved.q, query, a.heads, a.key_size},
+                                       {&saved.k, key, a.groups, a.key_size}};
+  if (!saved.gate.empty())
+    projections.push_back({&saved.gate, query, a.heads, a.value_size});
+  projections.push_back({&saved.v, key, a.groups, a.value_size});
+
+  Rcpp::List result;
+  if (TYPEOF(request) == VECSXP) {
+    const Rcpp::List config(request);
+    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+    for (const Activity<T> &p : projections)
+      result.push_back(penalty(options, p.numbers->data(), p.numbers->size()));
+    result.push_back(penalty(options, output.numbers().data(), output.numbers().size()));
+    return result;
   }
-  return answer;
+  for (const Activity<T> &p : projections) {
+    std::vector<Index> dims = doorway::dims_of(p.input);
+    dims.back() = p.heads;
+    dims.push_back(p.size);
+    result.push_back(doorway::as_r_array(p.numbers->data(), dims, call.token_order(), execution));
+  }
+  result.push_back(output.finish(execution));
+  return result;
 }
 
 template <class T>
 Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
-                   const Rcpp::List &parts, const Rcpp::List &masks, SEXP activity,
+                   const Rcpp::List &parts, const Rcpp::List &masks, const Rcpp::List &list,
                    const Execution &execution) {
   const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
   doorway::Output<T> output(query, call);
@@ -99,9 +88,49 @@ Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
       read_weights<T>(parts),
       doorway::attention_options(call, doorway::read_mask(masks, call.shape)), output.data(),
       scores.view(), saved, execution);
-  return Rcpp::List::create(
-      output.finish(execution), scores.finish(execution),
-      activity_answer(activity, call, activities(call, query, key, saved, output), execution));
+  return Rcpp::List::create(output.finish(execution), scores.finish(execution),
+                            activities(list, call, query, key, saved, output, execution));
+}
+
+// The gradient of penalties on activities, each times `weight`; the output's
+// counts `output_times`. `penalty` is a list where the engine knows the
+// regularizer, otherwise `fun` is its gradient as an R function of an array.
+template <class T>
+ActivityGradient<T> activity_gradient(SEXP request, const doorway::Call &call, SEXP query, SEXP key,
+                                      const Execution &execution) {
+  if (Rf_isNull(request))
+    return nullptr;
+  const Rcpp::List list(request);
+  const double weight = Rcpp::as<double>(list["weight"]);
+  const double output_times = Rcpp::as<double>(list["output_times"]);
+  SEXP known = list["penalty"];
+  if (TYPEOF(known) == VECSXP) {
+    const Rcpp::List config(known);
+    const ElementPenalty options{Rcpp::as<double>(config["l1"]), Rcpp::as<double>(config["l2"])};
+    return [=](Part part, const T *values, Index size, T *d_values) {
+      penalty_backward(options, values, size, part == Part::output ? weight * output_times : weight,
+                       d_values);
+    };
+  }
+  const Rcpp::Function fun = list["fun"];
+  return [=, &call](Part part, const T *values, Index size, T *d_values) {
+    const bool of_key = part == Part::key || part == Part::value;
+    std::vector<Index> dims = doorway::dims_of(of_key ? key : query);
+    dims.pop_back();
+    if (part == Part::output) {
+      dims.insert(dims.end(), call.output.begin(), call.output.end());
+    } else {
+      const bool of_value = part == Part::gate || part == Part::value;
+      dims.push_back(of_key ? call.shape.groups : call.shape.heads);
+      dims.push_back(of_value ? call.shape.value_size : call.shape.key_size);
+    }
+    const std::vector<int> order = doorway::fill_order(call.token_order(), dims.size());
+    const Rcpp::RObject gradient = fun(doorway::as_r_array(values, dims, order, execution));
+    const Buffer<T> d = doorway::read_array<T>(gradient, order, execution);
+    const T factor = static_cast<T>(part == Part::output ? weight * output_times : weight);
+    for (Index i = 0; i < size; ++i)
+      d_values[i] += factor * d[i];
+  };
 }
 
 // The gradients of all kernels and biases: one buffer for each raw of `parts`.
@@ -160,16 +189,14 @@ Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key
   MultiHeadSaved<T> saved;
   multi_head_attention_forward<T>(sizes, in, weights, options, output.data(), ScoreView(), saved,
                                   execution);
-  SEXP out = output.finish(execution);
-  Rcpp::Shield<SEXP> keep(out);
+  const Rcpp::NumericVector out = output.finish(execution);
 
-  const std::vector<Index> out_dims = doorway::dims_of(out);
   Buffer<T> d_output;
   if (Rf_isNull(upstream))
     d_output = Buffer<T>(Rf_xlength(out), T(1));
   else
-    d_output =
-        doorway::read_array<T>(upstream, doorway::output_order(call, out_dims.size()), execution);
+    d_output = doorway::read_array<T>(
+        upstream, doorway::fill_order(call.token_order(), doorway::dims_of(out).size()), execution);
   Buffer<T> d_scores;
   if (!Rf_isNull(scores_upstream))
     d_scores = doorway::read_array<T>(scores_upstream,
@@ -184,7 +211,7 @@ Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key
     for (Index i = 0; i < d_value.size(); ++i)
       d_value[i] += d_key[i];
   const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
-    return doorway::write_array(numbers.data(), doorway::dims_of(like), call.order, execution);
+    return doorway::as_r_array(numbers.data(), doorway::dims_of(like), call.order, execution);
   };
   Rcpp::List d_inputs = Rcpp::List::create(Rcpp::Named("query") = as_array(d_query, query),
                                            Rcpp::Named("value") = as_array(d_value, value));
@@ -204,25 +231,27 @@ Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::L
     const doorway::Call c(call);
     if (Rf_isNull(key))
       key = value;
-    return c.float64
-               ? forward<double>(c, query, value, key, parts, masks, call["activity"], execution)
-               : forward<float>(c, query, value, key, parts, masks, call["activity"], execution);
+    return c.float64 ? forward<double>(c, query, value, key, parts, masks, call, execution)
+                     : forward<float>(c, query, value, key, parts, masks, call, execution);
   });
 }
 
 // [[Rcpp::export(rng = false)]]
 Rcpp::List engine_multi_head_gradients(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
                                        Rcpp::List call, Rcpp::List masks, int threads,
-                                       SEXP upstream, SEXP scores_upstream) {
+                                       SEXP upstream, SEXP scores_upstream, SEXP activity) {
   return doorway::guarded([&] {
     const Execution execution = doorway::execution(threads);
     const doorway::Call c(call);
     const bool has_key = !Rf_isNull(key);
     if (!has_key)
       key = value;
-    return c.float64 ? gradients<double>(c, query, value, key, has_key, parts, masks, upstream,
-                                         scores_upstream, nullptr, execution)
-                     : gradients<float>(c, query, value, key, has_key, parts, masks, upstream,
-                                        scores_upstream, nullptr, execution);
+    if (c.float64)
+      return gradients<double>(
+          c, query, value, key, has_key, parts, masks, upstream, scores_upstream,
+          activity_gradient<double>(activity, c, query, key, execution), execution);
+    return gradients<float>(c, query, value, key, has_key, parts, masks, upstream, scores_upstream,
+                            activity_gradient<float>(activity, c, query, key, execution),
+                            execution);
   });
 }

@@ -40,6 +40,9 @@ struct Call {
     return features;
   }
 
+  // The order of all axes but the features.
+  std::vector<int> token_order() const { return {order.begin(), order.end() - 1}; }
+
   bool float64;
   int scores; // 0 none, 1 all heads, 2 averaged over the heads
   int attended;
@@ -159,50 +162,46 @@ private:
   bool in_place_ = false;
 };
 
-// The engine's order of the axes of the output, which may have more axes than
-// the query.
-inline std::vector<int> output_order(const Call &call, std::size_t rank) {
-  std::vector<int> order(call.order.begin(), call.order.end() - 1);
+// An order of the leading axes, completed: those after them keep their places.
+inline std::vector<int> fill_order(std::vector<int> order, std::size_t rank) {
   while (order.size() < rank)
     order.push_back(static_cast<int>(order.size()));
   return order;
 }
 
-// Row-major numbers in the engine's order as a new R array of these dims.
+// Row-major numbers as an R array of these dims; `order` is that of the leading axes.
 template <class T>
-Rcpp::NumericVector write_array(const T *numbers, const std::vector<Index> &dims,
-                                const std::vector<int> &order, const Execution &execution) {
-  Rcpp::NumericVector out = new_array(Rcpp::wrap(std::vector<int>(dims.begin(), dims.end())));
-  to_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), REAL(out),
-                  execution);
-  return out;
+Rcpp::NumericVector as_r_array(const T *numbers, const std::vector<Index> &dims,
+                               std::vector<int> order, const Execution &execution) {
+  while (order.size() < dims.size())
+    order.push_back(static_cast<int>(order.size()));
+  Rcpp::NumericVector array = new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
+  to_column_major(numbers, dims.data(), static_cast<int>(dims.size()),
+                  fill_order(order, dims.size()).data(), REAL(array), execution);
+  return array;
 }
 
-// The output as an R array: the query's dims with the last one replaced.
+// The output: the query's dims with the last one replaced.
 template <class T> class Output {
 public:
-  Output(SEXP query, const Call &call) : call_(call) {
-    const std::vector<Index> dims = dims_of(query);
-    std::vector<int> out(dims.begin(), dims.end() - 1);
-    out.insert(out.end(), call.output.begin(), call.output.end());
-    array_ = new_array(Rcpp::wrap(out));
-    numbers_ = Buffer<T>(array_.size());
+  Output(SEXP query, const Call &call) : call_(call), dims_(dims_of(query)) {
+    dims_.pop_back();
+    dims_.insert(dims_.end(), call.output.begin(), call.output.end());
+    Index size = 1;
+    for (Index dim : dims_)
+      size = checked_product(size, dim);
+    numbers_ = Buffer<T>(size);
   }
 
   T *data() { return numbers_.data(); }
   const Buffer<T> &numbers() const { return numbers_; }
-  std::vector<Index> dims() const { return dims_of(array_); }
-
-  SEXP finish(const Execution &execution) {
-    const std::vector<Index> dims = dims_of(array_);
-    to_column_major(numbers_.data(), dims.data(), static_cast<int>(dims.size()),
-                    output_order(call_, dims.size()).data(), REAL(array_), execution);
-    return array_;
+  Rcpp::NumericVector finish(const Execution &execution) const {
+    return as_r_array(numbers_.data(), dims_, call_.token_order(), execution);
   }
 
 private:
   const Call &call_;
-  Rcpp::NumericVector array_;
+  std::vector<Index> dims_;
   Buffer<T> numbers_;
 };
 

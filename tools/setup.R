@@ -32,7 +32,7 @@ declared_packages <- function(root, fields) {
   entries <- read.dcf(file.path(root, "DESCRIPTION"), fields = fields)
   entries <- trimws(unlist(strsplit(entries[!is.na(entries)], ",", fixed = TRUE)))
   name <- sub("[[:space:]]*\\(.*$", "", entries)
-  least <- ifelse(grepl(">=", entries), gsub("^.*>=[[:space:]]*|\\).*$", "", entries), "0")
+  least <- ifelse(grepl(">=", entries), gsub("^.*>=[[:space:]]*|\\).*$", "", entries), "0.0")
   keep <- nzchar(name) & name != "R" & !duplicated(name)
   data.frame(name = name[keep], least = least[keep], stringsAsFactors = FALSE)
 }
@@ -144,7 +144,9 @@ install_package <- function(root, library = use_library()) {
   })[["elapsed"]]
   if (status != 0L) {
     message("failed")
-    writeLines(utils::tail(readLines(log), 60L), stderr())
+    lines <- readLines(log)
+    lines <- lines[!grepl("warning: |required from|note: |In instantiation of|^ +(from|[0-9]* *\\|) |In file included", lines)]
+    writeLines(c(grep("error: ", lines, value = TRUE), utils::tail(lines, 20L)), stderr())
     stop("The package did not compile; its log ends above.", call. = FALSE)
   }
   message(sprintf("%.0f s", seconds))

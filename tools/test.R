@@ -25,7 +25,7 @@ Sys.setenv(ATTENTIVE_SOURCE = root, NOT_CRAN = "true")
 
 library(testthat)
 results <- test_dir(file.path(folder, "testthat"),
-  package = package, load_package = "installed", reporter = SummaryReporter$new(show_praise = FALSE),
+  package = package, load_package = "installed", reporter = SummaryReporter$new(show_praise = FALSE, omit_dots = TRUE),
   filter = if (length(filter) > 0L) filter[[1L]], stop_on_failure = FALSE
 )
 results <- as.data.frame(results)

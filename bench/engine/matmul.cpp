@@ -1,13 +1,17 @@
 // Time of the product and of the doorway's conversions, as a share of the peak
-// and of a plain copy measured in the same run. See bench/README.md.
+// and of a plain copy measured in the same run: matmul [threads] [level]. See
+// bench/README.md.
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 
-#include "../../src/engine/layout.h"
-#include "../../src/engine/matmul.h"
-#include "machine_peak.h"
+#include "cpu.h"
+#include "layout.h"
+#include "matmul.h"
+#include "peak.h"
 
 using attentive::Buffer;
 using attentive::Index;
@@ -15,15 +19,33 @@ using attentive::MatrixView;
 
 namespace {
 
+double seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 template <class Body> double best_time(double budget, Body body) {
   double best = 1e9;
-  const double end = bench::seconds() + budget;
+  const double end = seconds() + budget;
   do {
-    const double start = bench::seconds();
+    const double start = seconds();
     body();
-    best = std::min(best, bench::seconds() - start);
-  } while (bench::seconds() < end);
+    best = std::min(best, seconds() - start);
+  } while (seconds() < end);
   return best;
+}
+
+// GFLOP/s in single precision of so many threads at once.
+double peak_gflops(int threads) {
+  Buffer<double> work(threads);
+  const double time = best_time(0.2, [&] {
+    attentive::parallel_for(threads, {threads, nullptr}, [&](Index task, int) {
+      work[task] = peak_round_float(attentive::active_level(), 200000);
+    });
+  });
+  double total = 0;
+  for (int i = 0; i < threads; ++i)
+    total += work[i];
+  return total / time / 1e9;
 }
 
 template <class T> Buffer<T> random_buffer(Index size) {
@@ -94,11 +116,10 @@ const Shape kShapes[] = {
 
 } // namespace
 
-// matmul [threads] [level]
 int main(int argc, char **argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
   attentive::set_level(argc > 2 ? argv[2] : "");
-  const double peak = bench::peak_gflops(threads);
+  const double peak = peak_gflops(threads);
   std::printf("%s, %d threads, peak %.1f GFLOP/s in single precision\n",
               attentive::level_name(attentive::active_level()), threads, peak);
   for (const Shape &shape : kShapes)

@@ -289,8 +289,10 @@ void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadVie
   const Index blocks = call.grid.blocks;
   const Index tasks = checked_product({shape.elements(), shape.heads, blocks});
   Execution limited = execution;
-  if (double(tasks) * call.grid.block_queries() * shape.keys *
-          (shape.key_size + shape.value_size) < kSerialWork)
+  const double work = static_cast<double>(tasks) * static_cast<double>(call.grid.block_queries()) *
+                      static_cast<double>(shape.keys) *
+                      static_cast<double>(shape.key_size + shape.value_size);
+  if (work < kSerialWork)
     limited.threads = 1;
   limited.threads = static_cast<int>(
       std::max<Index>(1, std::min<Index>(limited.threads, tasks)));

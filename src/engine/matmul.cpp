@@ -14,11 +14,10 @@ namespace {
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
-// A row of a tile of a and a panel of b are read once per slice: 2 KiB of a row
-// keep the tile in the first cache and a panel in the second.
-template <class T> constexpr Index kSlice = 2048 / static_cast<Index>(sizeof(T));
+// The six rows of a tile fit into the first cache, a panel into the second.
+constexpr Index kSlice = 512;
 // The packed slice of b is at most 4 MiB.
-constexpr Index kBlockColumns = 2048;
+constexpr Index kBlockColumns = 1024;
 // With fewer rows than this, packing b costs more than it saves.
 constexpr Index kPackRows = 48;
 // Multiply-adds below which a second thread is not worth its waking.
@@ -138,7 +137,7 @@ void matmul(MatrixView<const T> a, MatrixView<const T> b, MatrixView<T> c, const
   Execution used = execution;
   if (c.rows * c.cols <= kSerial / std::max<Index>(1, a.cols))
     used.threads = 1;
-  const Index slices = std::max<Index>(1, ceil_div(a.cols, kSlice<T>));
+  const Index slices = std::max<Index>(1, ceil_div(a.cols, kSlice));
   const Index slice = ceil_div(a.cols, slices);
   const Index chunk = chunk_rows(c.rows, kernels<T>().matmul.tile_rows, used.threads);
   const Index scratch_size = a.col_stride == 1 ? 0 : chunk * (slice + kPadding);

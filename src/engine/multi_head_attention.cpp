@@ -81,7 +81,7 @@ void gate_backward(const AttentionShape &a, const MultiHeadSaved<T> &saved, T *d
     }
   });
   if (activity)
-    activity(saved.gate.data(), saved.gate.size(), d_gate);
+    activity(Part::gate, saved.gate.data(), saved.gate.size(), d_gate);
   for_each_head_row(a, saved.lse.data(), execution, [&](Index first, bool) {
     for (Index i = first; i < first + a.value_size; ++i) {
       const T g = saved.gate[i];
@@ -144,7 +144,7 @@ void multi_head_attention_backward(const MultiHeadSizes &sizes, const MultiHeadI
 
   // output = gated context * output kernel + bias
   if (activity)
-    activity(output, checked_product(size.query_rows, sizes.output_features), d_output);
+    activity(Part::output, output, checked_product(size.query_rows, sizes.output_features), d_output);
   Buffer<T> d_context(saved.context.size());
   {
     const Buffer<T> gated = has_gate ? gated_context(a, saved, execution) : Buffer<T>();
@@ -170,9 +170,9 @@ void multi_head_attention_backward(const MultiHeadSizes &sizes, const MultiHeadI
       heads_view(d_k.data(), a.keys, a.groups, a.key_size),
       heads_view(d_v.data(), a.keys, a.groups, a.value_size), execution);
   if (activity) {
-    activity(saved.q.data(), saved.q.size(), d_q.data());
-    activity(saved.k.data(), saved.k.size(), d_k.data());
-    activity(saved.v.data(), saved.v.size(), d_v.data());
+    activity(Part::query, saved.q.data(), saved.q.size(), d_q.data());
+    activity(Part::key, saved.k.data(), saved.k.size(), d_k.data());
+    activity(Part::value, saved.v.data(), saved.v.size(), d_v.data());
   }
 
   // the projections into heads; the query feeds two of them where there is a gate

@@ -52,9 +52,12 @@ void multi_head_attention_forward(const MultiHeadSizes &sizes, const MultiHeadIn
                                   AttentionOptions options, T *output, const ScoreView &scores,
                                   MultiHeadSaved<T> &saved, const Execution &execution);
 
+enum class Part { query, key, gate, value, output };
+
 // Adds the gradient of a penalty on the outputs of one projection to d_values.
 template <class T>
-using ActivityGradient = std::function<void(const T *values, Index size, T *d_values)>;
+using ActivityGradient =
+    std::function<void(Part part, const T *values, Index size, T *d_values)>;
 
 // d_output [N, T, E] is used up (penalties are added to it); d_scores [N, H, T,
 // S] row-major or null; `output` is needed only with an activity gradient.

@@ -19,24 +19,28 @@ struct Difference {
   double error = 0;     // of the path under test, over max(1, largest |exact|)
   double own_error = 0; // of the textbook in this type
   bool wrong_class = false;
-  Index at = -1; // where the error is largest, or the class wrong
+  Index at = -1;                // where the error is largest, or the class wrong
+  double got = 0, expected = 0; // there
 };
 
+// With `empty_is_exact`, -Inf must meet -Inf: it is the log-sum-exp of a query
+// that sees nothing, and of no other.
 template <class Got, class T>
 Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
-                      const std::vector<double> &exact) {
+                      const std::vector<double> &exact, bool empty_is_exact = false) {
+  constexpr double kEmpty = -std::numeric_limits<double>::infinity();
   Difference d;
   double scale = 1;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double g = static_cast<double>(got[i]), o = static_cast<double>(own[i]);
     if (!std::isfinite(o) || !std::isfinite(g)) {
-      // -Inf is the log-sum-exp of a query that sees nothing: exactly that.
       const bool same = !std::isfinite(o) && !std::isfinite(g) &&
-                        (o == -std::numeric_limits<double>::infinity()) ==
-                            (g == -std::numeric_limits<double>::infinity());
+                        (!empty_is_exact || (o == kEmpty) == (g == kEmpty));
       if (!same && !d.wrong_class) {
         d.wrong_class = true;
         d.at = static_cast<Index>(i);
+        d.got = g;
+        d.expected = o;
       }
       continue;
     }
@@ -44,8 +48,11 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
     d.own_error = std::max(d.own_error, std::fabs(o - exact[i]));
     if (std::fabs(g - exact[i]) > d.error) {
       d.error = std::fabs(g - exact[i]);
-      if (!d.wrong_class)
-        d.at = static_cast<Index>(i);
+      if (d.wrong_class)
+        continue;
+      d.at = static_cast<Index>(i);
+      d.got = g;
+      d.expected = exact[i];
     }
   }
   d.error /= scale;
@@ -76,10 +83,9 @@ public:
     if (ratio <= 1)
       return;
     if (++row.failed <= 5)
-      std::printf("FAIL %s %s at %td: error %.3g, bound %.3g%s | %s\n", c.replay().c_str(),
-                  quantity.c_str(), d.at, d.error, bound,
-                  d.wrong_class ? ", finite where it must not be or the reverse" : "",
-                  c.describe().c_str());
+      std::printf("FAIL %s %s at %td: %.9g, not %.9g; error %.3g, bound %.3g%s | %s\n",
+                  c.replay().c_str(), quantity.c_str(), d.at, d.got, d.expected, d.error, bound,
+                  d.wrong_class ? ", wrong class" : "", c.describe().c_str());
   }
   // Something that must hold exactly.
   void require(const std::string &quantity, bool holds, const Configuration &c) {

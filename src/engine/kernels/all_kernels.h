@@ -2,11 +2,13 @@
 // inside the namespace (and target region) of one instruction set, after its
 // simd_<level>.h: nothing below may include anything or use a template of std.
 #include "attention_kernel.h"
+#include "additive_kernel.h"
 #include "matmul_kernel.h"
 
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
+  table.additive = additive_kernels<S>();
   table.matmul = matmul_kernels<S>();
   return table;
 }

@@ -4,6 +4,7 @@
 #include "table.h"
 
 #include "simd.h"
+#include "unaligned_moves.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -9,10 +9,7 @@ template <class T, class I, int kN> struct PlainVec {
 
   ATTENTIVE_INLINE V zero() { return V{}; }
   ATTENTIVE_INLINE V set(T x) {
-    V v;
-    for (int i = 0; i < kN; ++i)
-      v[i] = x;
-    return v;
+    return x - V{};
   }
   ATTENTIVE_INLINE V load(const T *p) {
     V v;
@@ -33,6 +30,7 @@ template <class T, class I, int kN> struct PlainVec {
   ATTENTIVE_INLINE V add(V a, V b) { return a + b; }
   ATTENTIVE_INLINE V sub(V a, V b) { return a - b; }
   ATTENTIVE_INLINE V mul(V a, V b) { return a * b; }
+  ATTENTIVE_INLINE V div(V a, V b) { return a / b; }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return a * b + c; }
   ATTENTIVE_INLINE V blend(Bits mask, V a, V b) {
     return reinterpret_cast<V>((reinterpret_cast<Bits>(a) & mask) |

@@ -7,6 +7,7 @@
 // fills it in a kernel header, and name both in all_kernels.h.
 #pragma once
 
+#include "additive_table.h"
 #include "attention_table.h"
 #include "matmul_table.h"
 
@@ -15,6 +16,7 @@ namespace attentive {
 // T is float or double.
 template <class T> struct Kernels {
   AttentionKernels<T> attention;
+  AdditiveKernels<T> additive;
   MatmulKernels<T> matmul;
 };
 

@@ -1,0 +1,104 @@
+// The hot loops of additive attention; contracts in additive_table.h.
+
+// Scores of kR keys from `s` on against kN vectors of queries. With
+// e = exp2(2 log2(e) x), tanh(x) / 2 = 1/2 - 1 / (1 + e): no branch, and right
+// where e is 0 or Inf.
+template <class S, int kR, int kN>
+ATTENTIVE_INLINE void additive_rows(const AdditiveTile<typename S::Scalar> &tile, Index s,
+                                    typename S::V (&max)[kN]) {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+  V acc[kR][kN];
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      acc[r][n] = S::zero();
+  }
+  const V inside = S::set(tile.inside), one = S::set(1), half = S::set(T(0.5));
+  const T *const k = tile.k + s * tile.k_stride;
+  for (Index i = 0; i < tile.key_size; ++i) {
+    const V scale = S::set(tile.scale[i]);
+    V q[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      q[n] = S::load(tile.q + (i * 2 + n) * S::kLanes);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      const V key = S::set(k[r * tile.k_stride + i]);
+      V e[kN];
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        e[n] = S::exp2(S::mul(S::add(q[n], key), inside));
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n) {
+        const V bent = S::sub(half, S::div(one, S::add(one, e[n])));
+        acc[r][n] = S::fma(scale, bent, acc[r][n]);
+      }
+    }
+  }
+  const V outside = S::set(tile.outside);
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      const V score = S::mul(acc[r][n], outside);
+      S::store(tile.p + ((s + r) * 2 + n) * S::kLanes, score);
+      const V larger = S::max(score, max[n]);
+      max[n] = tile.bits == nullptr
+                   ? larger
+                   : S::select(tile.bits[s + r] >> (n * S::kLanes), larger, max[n]);
+    }
+  }
+}
+
+template <class S, int kN>
+void additive_scores_of(const AdditiveTile<typename S::Scalar> &tile, typename S::Scalar *max) {
+  constexpr int kR = S::kRows / 2;
+  typename S::V held[kN];
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n)
+    held[n] = S::set(-static_cast<typename S::Scalar>(__builtin_inf()));
+  Index s = tile.begin;
+  for (; s + kR <= tile.end; s += kR)
+    additive_rows<S, kR, kN>(tile, s, held);
+  for (; s < tile.end; ++s)
+    additive_rows<S, 1, kN>(tile, s, held);
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n)
+    S::store(max + n * S::kLanes, held[n]);
+}
+
+template <class S>
+void additive_scores(const AdditiveTile<typename S::Scalar> &tile, typename S::Scalar *max) {
+  if (tile.vectors == 2)
+    additive_scores_of<S, 2>(tile, max);
+  else
+    additive_scores_of<S, 1>(tile, max);
+}
+
+template <class S>
+void additive_exp_scores(const AdditiveTile<typename S::Scalar> &tile,
+                         const typename S::Scalar *max, typename S::Scalar *sums) {
+  using V = typename S::V;
+  for (int n = 0; n < tile.vectors; ++n) {
+    const V held = S::load(max + n * S::kLanes);
+    V sum = S::zero();
+    for (Index s = tile.begin; s < tile.end; ++s) {
+      typename S::Scalar *const p = tile.p + (s * 2 + n) * S::kLanes;
+      V e = S::exp2(S::sub(S::load(p), held));
+      if (tile.bits != nullptr)
+        e = S::keep(e, tile.bits[s] >> (n * S::kLanes));
+      sum = S::add(sum, e);
+      S::store(p, e);
+    }
+    S::store(sums + n * S::kLanes, sum);
+  }
+}
+
+template <class S> AdditiveKernels<typename S::Scalar> additive_kernels() {
+  AdditiveKernels<typename S::Scalar> table;
+  table.scores = additive_scores<S>;
+  table.exp_scores = additive_exp_scores<S>;
+  return table;
+}
