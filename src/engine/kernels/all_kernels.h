@@ -1,0 +1,10 @@
+// Every kernel header, in the order in which they build on each other. Included
+// inside the namespace (and target region) of one instruction set, after its
+// simd_<level>.h: nothing below may include anything or use a template of std.
+#include "attention_kernel.h"
+
+template <class S> Kernels<typename S::Scalar> all_kernels() {
+  Kernels<typename S::Scalar> table;
+  table.attention = attention_kernels<S>();
+  return table;
+}

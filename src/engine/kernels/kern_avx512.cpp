@@ -1,0 +1,37 @@
+// The kernels in AVX-512 (F, BW, DQ, VL). Everything that other files could share is
+// included before the region opens, so that no function of theirs is ever
+// emitted with instructions that the processor may lack.
+#include "table.h"
+
+#include "simd.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+
+namespace attentive {
+namespace avx512 {
+namespace {
+#include "simd_x86_transpose.h"
+
+#include "simd_avx512.h"
+
+#include "all_kernels.h"
+} // namespace
+
+#include "export_kernels.h"
+} // namespace avx512
+} // namespace attentive
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

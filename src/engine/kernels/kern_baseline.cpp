@@ -1,0 +1,17 @@
+// The kernels in what every processor of this architecture has: vectors of 16
+// bytes in the compiler's own notation.
+#include "table.h"
+
+#include "simd.h"
+
+namespace attentive {
+namespace baseline {
+namespace {
+#include "simd_baseline.h"
+
+#include "all_kernels.h"
+} // namespace
+
+#include "export_kernels.h"
+} // namespace baseline
+} // namespace attentive

@@ -1,0 +1,90 @@
+// Vectors of 512 bits; operations as described in simd.h.
+
+struct VecFloat {
+  using Scalar = float;
+  using V = __m512;
+  static constexpr int kLanes = 16, kRows = 8, kBlock = 8;
+
+  ATTENTIVE_INLINE V zero() { return _mm512_setzero_ps(); }
+  ATTENTIVE_INLINE V set(float x) { return _mm512_set1_ps(x); }
+  ATTENTIVE_INLINE V load(const float *p) { return _mm512_loadu_ps(p); }
+  ATTENTIVE_INLINE void store(float *p, V v) { _mm512_storeu_ps(p, v); }
+  ATTENTIVE_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+  ATTENTIVE_INLINE V load_first(const float *p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  ATTENTIVE_INLINE void store_first(float *p, V v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  ATTENTIVE_INLINE V add(V a, V b) { return _mm512_add_ps(a, b); }
+  ATTENTIVE_INLINE V sub(V a, V b) { return _mm512_sub_ps(a, b); }
+  ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xffff, a, b); }
+  ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v);
+  }
+  ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), b, a);
+  }
+  ATTENTIVE_INLINE bool all_at_most(V v, float x) {
+    return _mm512_cmp_ps_mask(v, _mm512_set1_ps(x), _CMP_LE_OQ) == 0xffff;
+  }
+  // x = floor(x) + f; the processor's own scaling takes the floor, and gives
+  // exact 0, Inf and NaN where they belong.
+  ATTENTIVE_INLINE V exp2(V x) {
+    const V f = _mm512_maskz_reduce_ps(0xffff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    V p = set(kExp2FloatUnit[4]);
+    p = fma(p, f, set(kExp2FloatUnit[3]));
+    p = fma(p, f, set(kExp2FloatUnit[2]));
+    p = fma(p, f, set(kExp2FloatUnit[1]));
+    p = fma(p, f, set(kExp2FloatUnit[0]));
+    p = fma(p, f, set(1.0f));
+    return _mm512_maskz_scalef_ps(0xffff, p, x);
+  }
+  ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
+                                  float scale) {
+    transpose_8x8(from, to, to_stride, scale);
+  }
+};
+
+struct VecDouble {
+  using Scalar = double;
+  using V = __m512d;
+  static constexpr int kLanes = 8, kRows = 8, kBlock = 4;
+
+  ATTENTIVE_INLINE V zero() { return _mm512_setzero_pd(); }
+  ATTENTIVE_INLINE V set(double x) { return _mm512_set1_pd(x); }
+  ATTENTIVE_INLINE V load(const double *p) { return _mm512_loadu_pd(p); }
+  ATTENTIVE_INLINE void store(double *p, V v) { _mm512_storeu_pd(p, v); }
+  ATTENTIVE_INLINE __mmask8 first(int n) { return static_cast<__mmask8>((1u << n) - 1); }
+  ATTENTIVE_INLINE V load_first(const double *p, int n) {
+    return _mm512_maskz_loadu_pd(first(n), p);
+  }
+  ATTENTIVE_INLINE void store_first(double *p, V v, int n) {
+    _mm512_mask_storeu_pd(p, first(n), v);
+  }
+  ATTENTIVE_INLINE V add(V a, V b) { return _mm512_add_pd(a, b); }
+  ATTENTIVE_INLINE V sub(V a, V b) { return _mm512_sub_pd(a, b); }
+  ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_pd(a, b); }
+  ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xff, a, b); }
+  ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
+    return _mm512_maskz_mov_pd(static_cast<__mmask8>(bits), v);
+  }
+  ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
+    return _mm512_mask_blend_pd(static_cast<__mmask8>(bits), b, a);
+  }
+  ATTENTIVE_INLINE bool all_at_most(V v, double x) {
+    return _mm512_cmp_pd_mask(v, _mm512_set1_pd(x), _CMP_LE_OQ) == 0xff;
+  }
+  ATTENTIVE_INLINE V exp2(V x) {
+    const V f = _mm512_maskz_reduce_pd(0xff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    V p = set(kExp2DoubleUnit[10]);
+    ATTENTIVE_UNROLL
+    for (int i = 9; i >= 0; --i)
+      p = fma(p, f, set(kExp2DoubleUnit[i]));
+    p = fma(p, f, set(1.0));
+    return _mm512_maskz_scalef_pd(0xff, p, x);
+  }
+  ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
+                                  double scale) {
+    transpose_4x4(from, to, to_stride, scale);
+  }
+};

@@ -1,0 +1,97 @@
+// Vectors of 16 bytes in the notation of GCC and clang; operations as described
+// in simd.h. No multiply-add: a * b + c rounds twice where the processor has none.
+
+template <class T, class I, int kN> struct PlainVec {
+  using Scalar = T;
+  typedef T V __attribute__((vector_size(16)));
+  typedef I Bits __attribute__((vector_size(16)));
+  static constexpr int kLanes = kN, kRows = 6, kBlock = kN;
+
+  ATTENTIVE_INLINE V zero() { return V{}; }
+  ATTENTIVE_INLINE V set(T x) {
+    V v;
+    for (int i = 0; i < kN; ++i)
+      v[i] = x;
+    return v;
+  }
+  ATTENTIVE_INLINE V load(const T *p) {
+    V v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+  }
+  ATTENTIVE_INLINE void store(T *p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+  ATTENTIVE_INLINE V load_first(const T *p, int n) {
+    V v{};
+    for (int i = 0; i < n; ++i)
+      v[i] = p[i];
+    return v;
+  }
+  ATTENTIVE_INLINE void store_first(T *p, V v, int n) {
+    for (int i = 0; i < n; ++i)
+      p[i] = v[i];
+  }
+  ATTENTIVE_INLINE V add(V a, V b) { return a + b; }
+  ATTENTIVE_INLINE V sub(V a, V b) { return a - b; }
+  ATTENTIVE_INLINE V mul(V a, V b) { return a * b; }
+  ATTENTIVE_INLINE V fma(V a, V b, V c) { return a * b + c; }
+  ATTENTIVE_INLINE V blend(Bits mask, V a, V b) {
+    return reinterpret_cast<V>((reinterpret_cast<Bits>(a) & mask) |
+                               (reinterpret_cast<Bits>(b) & ~mask));
+  }
+  ATTENTIVE_INLINE V max(V a, V b) { return blend(reinterpret_cast<Bits>(a > b), a, b); }
+  ATTENTIVE_INLINE V min(V a, V b) { return blend(reinterpret_cast<Bits>(a < b), a, b); }
+  ATTENTIVE_INLINE Bits lanes_of_bits(std::uint32_t bits) {
+    Bits mask;
+    for (int i = 0; i < kN; ++i)
+      mask[i] = -static_cast<I>((bits >> i) & 1u);
+    return mask;
+  }
+  ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
+    return reinterpret_cast<V>(reinterpret_cast<Bits>(v) & lanes_of_bits(bits));
+  }
+  ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
+    return blend(lanes_of_bits(bits), a, b);
+  }
+  ATTENTIVE_INLINE bool all_at_most(V v, T x) {
+    bool yes = true;
+    for (int i = 0; i < kN; ++i)
+      yes = yes && v[i] <= x;
+    return yes;
+  }
+  // x = n + f, n by the rounding of a large sum. The power of two is a factor,
+  // not a sum of bits, because NaN times anything stays NaN.
+  template <int kTerms> ATTENTIVE_INLINE V exp2_with(V x, const T *c, T low, T high, T round) {
+    constexpr int kMantissa = sizeof(T) == 4 ? 23 : 52;
+    constexpr I kBias = sizeof(T) == 4 ? 127 : 1023;
+    x = min(set(high), max(set(low), x));
+    const V rounded = x + set(round);
+    const V f = x - (rounded - set(round));
+    V p = set(c[kTerms - 1]);
+    ATTENTIVE_UNROLL
+    for (int i = kTerms - 2; i >= 0; --i)
+      p = p * f + set(c[i]);
+    p = p * f + set(1);
+    const Bits n = reinterpret_cast<Bits>(rounded) - reinterpret_cast<Bits>(set(round));
+    return p * reinterpret_cast<V>((n + kBias) << kMantissa);
+  }
+  ATTENTIVE_INLINE void transpose(const T *const *from, T *to, std::ptrdiff_t to_stride, T scale) {
+    for (int i = 0; i < kN; ++i) {
+      V v;
+      for (int j = 0; j < kN; ++j)
+        v[j] = from[j][i];
+      store(to + i * to_stride, v * set(scale));
+    }
+  }
+};
+
+struct VecFloat : PlainVec<float, std::int32_t, 4> {
+  ATTENTIVE_INLINE V exp2(V x) {
+    return exp2_with<5>(x, kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
+  }
+};
+
+struct VecDouble : PlainVec<double, std::int64_t, 2> {
+  ATTENTIVE_INLINE V exp2(V x) {
+    return exp2_with<11>(x, kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);
+  }
+};
