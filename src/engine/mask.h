@@ -40,6 +40,23 @@ struct Mask {
     return dense == nullptr || dense_at(n, h)[t * dense_query + s * dense_key] != 0;
   }
 
+  // Tiles of the tiled paths: what a group of queries sees of a range of keys.
+  // All of them agree with may_attend.
+  enum class View { none, some, all };
+  struct KeyRange {
+    Index begin, end;
+  };
+
+  // The keys that causal and window leave to the queries from first to last
+  // (inclusive); no key outside is seen by any of them.
+  KeyRange key_range(Index first, Index last) const;
+
+  // Lane l of the group is query queries[l], strictly increasing, at most 32.
+  // Bit l of bits[s - begin] tells whether it sees key s, begin <= s < end. With
+  // View::all or View::none bits need not have been written.
+  View view(Index n, Index h, const Index *queries, int count, Index begin, Index end,
+            std::uint32_t *bits) const;
+
   bool any() const {
     return dense != nullptr || query != nullptr || key != nullptr || causal || window > 0;
   }

@@ -1,5 +1,7 @@
 // The hot loops of the tiled core; contracts in attention_table.h.
 
+// ---- Groups of rows in and out ------------------------------------------------
+
 template <class S>
 void pack_rows(const typename S::Scalar *const *rows, int count, Index size,
                typename S::Scalar scale, typename S::Scalar *packed) {
@@ -20,9 +22,330 @@ void pack_rows(const typename S::Scalar *const *rows, int count, Index size,
   }
 }
 
+// packed[i, lane] *= factor[lane]; false if a product is not finite.
+template <class S>
+bool scale_lanes(typename S::Scalar *packed, const typename S::Scalar *factor, Index size) {
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  const V f0 = S::load(factor), f1 = S::load(factor + kLanes);
+  V check = S::zero(); // 0 times Inf or NaN is NaN
+  for (Index i = 0; i < size; ++i) {
+    typename S::Scalar *row = packed + i * 2 * kLanes;
+    const V x0 = S::mul(S::load(row), f0), x1 = S::mul(S::load(row + kLanes), f1);
+    check = S::fma(S::add(S::mul(x0, S::zero()), S::mul(x1, S::zero())), S::set(1), check);
+    S::store(row, x0);
+    S::store(row + kLanes, x1);
+  }
+  return S::all_at_most(check, 0);
+}
+
+template <class S>
+bool unpack_rows(typename S::Scalar *packed, const typename S::Scalar *factor, Index size,
+                 int count, typename S::Scalar *const *rows) {
+  using T = typename S::Scalar;
+  constexpr int kGroup = 2 * S::kLanes, kBlock = S::kBlock;
+  const bool finite = scale_lanes<S>(packed, factor, size);
+  Index i = 0;
+  for (; i + kBlock <= size; i += kBlock)
+    for (int lane = 0; lane + kBlock <= count; lane += kBlock) {
+      const T *from[kBlock];
+      for (int j = 0; j < kBlock; ++j)
+        from[j] = packed + (i + j) * kGroup + lane;
+      T square[kBlock * kBlock];
+      S::transpose(from, square, kBlock, T(1));
+      for (int j = 0; j < kBlock; ++j)
+        __builtin_memcpy(rows[lane + j] + i, square + j * kBlock, sizeof(T) * kBlock);
+    }
+  const int whole = count - count % kBlock;
+  for (int lane = 0; lane < count; ++lane)
+    for (Index rest = lane < whole ? i : 0; rest < size; ++rest)
+      rows[lane][rest] = packed[rest * kGroup + lane];
+  return finite;
+}
+
+// ---- Scores -------------------------------------------------------------------
+
+// acc[r][n] += sum over i of k[r * stride + i] * q[i, vector n].
+template <class S, int kR, int kN>
+ATTENTIVE_INLINE void dot_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *q,
+                               const typename S::Scalar *k, Index stride, Index size) {
+  using V = typename S::V;
+  for (Index i = 0; i < size; ++i) {
+    V b[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      b[n] = S::load(q + i * 2 * S::kLanes + n * S::kLanes);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      const V a = S::set(k[r * stride + i]);
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        acc[r][n] = S::fma(a, b[n], acc[r][n]);
+    }
+  }
+}
+
+// What is done with the scores of kR keys from `s` on, in kN vectors from
+// `vector` on.
+template <class S> struct ExpScores {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+
+  template <int kR, int kN>
+  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, V (&state)[kN]) {
+    V acc[kR][kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      const V offset = S::load(tile.offset + (vector + n) * S::kLanes);
+      ATTENTIVE_UNROLL
+      for (int r = 0; r < kR; ++r)
+        acc[r][n] = offset;
+    }
+    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
+                        tile.k_stride, tile.key_size);
+    T *p = tile.p + (s * 2 + vector) * S::kLanes;
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n) {
+        V e = S::exp2(acc[r][n]);
+        if (tile.bits != nullptr)
+          e = S::keep(e, tile.bits[s + r] >> ((vector + n) * S::kLanes));
+        state[n] = S::add(state[n], e);
+        S::store(p + (r * 2 + n) * S::kLanes, e);
+      }
+    }
+  }
+};
+
+template <class S> struct MaxScores {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+
+  template <int kR, int kN>
+  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, V (&state)[kN]) {
+    V acc[kR][kN];
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        acc[r][n] = S::zero();
+    }
+    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
+                        tile.k_stride, tile.key_size);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n) {
+        V larger = S::max(acc[r][n], state[n]);
+        if (tile.bits != nullptr)
+          larger = S::select(tile.bits[s + r] >> ((vector + n) * S::kLanes), larger, state[n]);
+        state[n] = larger;
+      }
+    }
+  }
+};
+
+// Step::rows over the keys [begin, end): blocks of kR, then one smaller one.
+template <class S, class Step, int kN, int kR>
+ATTENTIVE_INLINE void last_rows(const AttentionTile<typename S::Scalar> &tile, Index begin,
+                                int left, int vector, typename S::V (&state)[kN]) {
+  if constexpr (kR > 0) {
+    if (left == kR)
+      Step::template rows<kR, kN>(tile, begin, vector, state);
+    else
+      last_rows<S, Step, kN, kR - 1>(tile, begin, left, vector, state);
+  }
+}
+
+template <class S, class Step, int kN>
+void key_segment(const AttentionTile<typename S::Scalar> &tile, Index begin, Index end, int vector,
+                 typename S::Scalar *result) {
+  typename S::V state[kN];
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n)
+    state[n] = S::load(result + (vector + n) * S::kLanes);
+  for (; begin + S::kRows <= end; begin += S::kRows)
+    Step::template rows<S::kRows, kN>(tile, begin, vector, state);
+  last_rows<S, Step, kN, S::kRows - 1>(tile, begin, static_cast<int>(end - begin), vector, state);
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n)
+    S::store(result + (vector + n) * S::kLanes, state[n]);
+}
+
+// The keys that both vectors need are done for both at once, those before and
+// after for the one that needs them. both(begin, end), one(begin, end, vector).
+struct KeySegments {
+  int begin[3], end[3], vector[3]; // vector 2: both
+};
+
+ATTENTIVE_INLINE KeySegments key_segments(const int *begin, const int *end) {
+  const int low = begin[0] > begin[1] ? begin[0] : begin[1];
+  const int high = end[0] < end[1] ? end[0] : end[1];
+  if (low >= high) // nothing in common
+    return {{begin[0], begin[1], 0}, {end[0], end[1], 0}, {0, 1, 2}};
+  const int early = begin[0] < begin[1] ? 0 : 1, late = end[0] > end[1] ? 0 : 1;
+  return {{begin[early], low, high}, {low, high, end[late]}, {early, 2, late}};
+}
+
+template <class S, class Step>
+ATTENTIVE_INLINE void all_segments(const AttentionTile<typename S::Scalar> &tile,
+                                   typename S::Scalar *result) {
+  const KeySegments segments = key_segments(tile.begin, tile.end);
+  for (int i = 0; i < 3; ++i) {
+    if (segments.begin[i] >= segments.end[i])
+      continue;
+    if (segments.vector[i] == 2)
+      key_segment<S, Step, 2>(tile, segments.begin[i], segments.end[i], 0, result);
+    else
+      key_segment<S, Step, 1>(tile, segments.begin[i], segments.end[i], segments.vector[i],
+                              result);
+  }
+}
+
+template <class S>
+bool exp_scores(const AttentionTile<typename S::Scalar> &tile, typename S::Scalar limit) {
+  S::store(tile.sums, S::zero());
+  S::store(tile.sums + S::kLanes, S::zero());
+  all_segments<S, ExpScores<S>>(tile, tile.sums);
+  return S::all_at_most(S::load(tile.sums), limit) &&
+         S::all_at_most(S::load(tile.sums + S::kLanes), limit);
+}
+
+template <class S>
+void max_scores(const AttentionTile<typename S::Scalar> &tile, typename S::Scalar *max) {
+  const typename S::V lowest = S::set(-static_cast<typename S::Scalar>(__builtin_inf()));
+  S::store(max, lowest);
+  S::store(max + S::kLanes, lowest);
+  all_segments<S, MaxScores<S>>(tile, max);
+}
+
+// ---- Values -------------------------------------------------------------------
+
+// o[i, vectors] += sum over keys of v[key, i] * p[key, vectors] for kR features.
+template <class S, int kR, int kN>
+ATTENTIVE_INLINE void value_rows(const AttentionTile<typename S::Scalar> &tile, Index feature,
+                                 Index begin, Index end, int vector) {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+  V acc[kR][kN];
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      acc[r][n] = S::zero();
+  }
+  const T *p = tile.p + vector * S::kLanes;
+  const T *v = tile.v + feature;
+  for (Index s = begin; s < end; ++s) {
+    V b[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      b[n] = S::load(p + (s * 2 + n) * S::kLanes);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r) {
+      const V a = S::set(v[s * tile.v_stride + r]);
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        acc[r][n] = S::fma(a, b[n], acc[r][n]);
+    }
+  }
+  T *o = tile.o + (feature * 2 + vector) * S::kLanes;
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      T *to = o + (r * 2 + n) * S::kLanes;
+      S::store(to, S::add(S::load(to), acc[r][n]));
+    }
+  }
+}
+
+template <class S, int kN, int kR>
+ATTENTIVE_INLINE void last_value_rows(const AttentionTile<typename S::Scalar> &tile, Index feature,
+                                      int left, Index begin, Index end, int vector) {
+  if constexpr (kR > 0) {
+    if (left == kR)
+      value_rows<S, kR, kN>(tile, feature, begin, end, vector);
+    else
+      last_value_rows<S, kN, kR - 1>(tile, feature, left, begin, end, vector);
+  }
+}
+
+template <class S, int kN>
+void value_segment(const AttentionTile<typename S::Scalar> &tile, Index begin, Index end,
+                   int vector) {
+  Index i = 0;
+  for (; i + S::kRows <= tile.value_size; i += S::kRows)
+    value_rows<S, S::kRows, kN>(tile, i, begin, end, vector);
+  last_value_rows<S, kN, S::kRows - 1>(tile, i, static_cast<int>(tile.value_size - i), begin, end,
+                                       vector);
+}
+
+template <class S> void add_values(const AttentionTile<typename S::Scalar> &tile) {
+  const KeySegments segments = key_segments(tile.begin, tile.end);
+  for (int i = 0; i < 3; ++i) {
+    if (segments.begin[i] >= segments.end[i])
+      continue;
+    if (segments.vector[i] == 2)
+      value_segment<S, 2>(tile, segments.begin[i], segments.end[i], 0);
+    else
+      value_segment<S, 1>(tile, segments.begin[i], segments.end[i], segments.vector[i]);
+  }
+}
+
+template <class S> void add_seen_values(const AttentionTile<typename S::Scalar> &tile) {
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  for (int vector = 0; vector < 2; ++vector)
+    for (Index i = 0; i < tile.value_size; ++i) {
+      V acc = S::zero();
+      for (Index s = tile.begin[vector]; s < tile.end[vector]; ++s) {
+        const V p = S::load(tile.p + (s * 2 + vector) * kLanes);
+        const V sum = S::fma(S::set(tile.v[s * tile.v_stride + i]), p, acc);
+        acc = tile.bits == nullptr ? sum
+                                   : S::select(tile.bits[s] >> (vector * kLanes), sum, acc);
+      }
+      typename S::Scalar *to = tile.o + (i * 2 + vector) * kLanes;
+      S::store(to, S::add(S::load(to), acc));
+    }
+}
+
+template <class S>
+void raise_maximum(const typename S::Scalar *max, typename S::Scalar *offset,
+                   typename S::Scalar *total, typename S::Scalar *o, Index value_size) {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  const V largest = S::set(sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__));
+  for (int vector = 0; vector < 2; ++vector) {
+    T *const at = offset + vector * kLanes;
+    const V before = S::load(at);
+    // Held as minus the maximum, and finite: Inf - Inf would be NaN.
+    const V held = S::sub(S::zero(), before);
+    V raised = S::max(S::load(max + vector * kLanes), held);
+    raised = S::sub(S::zero(), S::max(S::sub(S::zero(), raised), S::sub(S::zero(), largest)));
+    const V factor = S::exp2(S::sub(held, raised));
+    S::store(at, S::sub(S::zero(), raised));
+    T *const sum = total + vector * kLanes;
+    S::store(sum, S::mul(S::load(sum), factor));
+    for (Index i = 0; i < value_size; ++i) {
+      T *const row = o + (i * 2 + vector) * kLanes;
+      S::store(row, S::mul(S::load(row), factor));
+    }
+  }
+}
+
 template <class S> AttentionKernels<typename S::Scalar> attention_kernels() {
   AttentionKernels<typename S::Scalar> table;
   table.lanes = S::kLanes;
+  table.rows = S::kRows;
   table.pack_rows = pack_rows<S>;
+  table.unpack_rows = unpack_rows<S>;
+  table.exp_scores = exp_scores<S>;
+  table.max_scores = max_scores<S>;
+  table.add_values = add_values<S>;
+  table.add_seen_values = add_seen_values<S>;
+  table.raise_maximum = raise_maximum<S>;
   return table;
 }
