@@ -8,12 +8,14 @@
 #pragma once
 
 #include "attention_table.h"
+#include "dropout_table.h"
 
 namespace attentive {
 
 // T is float or double.
 template <class T> struct Kernels {
   AttentionKernels<T> attention;
+  DropoutKernels dropout;
 };
 
 // The kernels of the level in use (cpu.h).
