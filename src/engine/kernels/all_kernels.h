@@ -3,11 +3,14 @@
 // simd_<level>.h: nothing below may include anything or use a template of std.
 #include "attention_kernel.h"
 
+#include "backward_kernel.h"
+
 #include "dropout_kernel.h"
 
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
+  table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
   return table;
 }

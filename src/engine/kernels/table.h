@@ -8,6 +8,7 @@
 #pragma once
 
 #include "attention_table.h"
+#include "backward_table.h"
 #include "dropout_table.h"
 
 namespace attentive {
@@ -15,6 +16,7 @@ namespace attentive {
 // T is float or double.
 template <class T> struct Kernels {
   AttentionKernels<T> attention;
+  BackwardKernels<T> backward;
   DropoutKernels dropout;
 };
 
