@@ -143,3 +143,34 @@ struct VecDouble {
     transpose_4x4(from, to, to_stride, scale);
   }
 };
+
+struct VecWords {
+  using V = __m256i;
+  static constexpr int kLanes = 8, kPairs = 1;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) {
+    return _mm256_set1_epi64x(static_cast<long long>(x));
+  }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p));
+  }
+  ATTENTIVE_INLINE V product(V a, V b) { return _mm256_mul_epu32(a, b); }
+  ATTENTIVE_INLINE V high(V v) { return _mm256_srli_epi64(v, 32); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return _mm256_xor_si256(a, b); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) {
+    return _mm256_xor_si256(a, _mm256_xor_si256(b, c));
+  }
+  ATTENTIVE_INLINE V interleave(V even, V odd) {
+    return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+  }
+  ATTENTIVE_INLINE std::uint32_t top_bits(V v) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(v)));
+  }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    const V bound = _mm256_set1_epi16(static_cast<short>(least));
+    const V yes = _mm256_cmpeq_epi16(_mm256_max_epu16(v, bound), v);
+    low = top_bits(_mm256_slli_epi32(yes, 16));
+    high = top_bits(yes);
+  }
+};

@@ -105,3 +105,26 @@ struct VecDouble {
     transpose_4x4(from, to, to_stride, scale);
   }
 };
+
+struct VecWords {
+  using V = __m512i;
+  static constexpr int kLanes = 16, kPairs = 2;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) { return _mm512_loadu_si512(p); }
+  ATTENTIVE_INLINE V product(V a, V b) { return _mm512_maskz_mul_epu32(0xff, a, b); }
+  ATTENTIVE_INLINE V high(V v) { return _mm512_maskz_srli_epi64(0xff, v, 32); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return _mm512_xor_si512(a, b); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) {
+    return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+  }
+  ATTENTIVE_INLINE V interleave(V even, V odd) {
+    return _mm512_mask_blend_epi32(0xaaaa, even, _mm512_maskz_slli_epi64(0xff, odd, 32));
+  }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    const V bound = _mm512_set1_epi32(static_cast<int>(least << 16));
+    low = _mm512_cmpge_epu32_mask(_mm512_maskz_slli_epi32(0xffff, v, 16), bound);
+    high = _mm512_cmpge_epu32_mask(v, bound);
+  }
+};

@@ -138,3 +138,23 @@ struct VecDouble {
     vst1q_f64(to + to_stride, vmulq_n_f64(vzip2q_f64(r0, r1), scale));
   }
 };
+
+// Two words in one 64-bit number: as fast as vectors where those cannot
+// multiply to 64 bits.
+struct VecWords {
+  using V = std::uint64_t;
+  static constexpr int kLanes = 2, kPairs = 1;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) { return x; }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) { return p[0] | V(p[1]) << 32; }
+  ATTENTIVE_INLINE V product(V a, V b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
+  ATTENTIVE_INLINE V high(V v) { return v >> 32; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return a ^ b; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) { return a ^ b ^ c; }
+  ATTENTIVE_INLINE V interleave(V even, V odd) { return (even & 0xffffffffu) | odd << 32; }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    low = std::uint32_t((v & 0xffffu) >= least) | std::uint32_t((v >> 32 & 0xffffu) >= least) << 1;
+    high = std::uint32_t((v >> 16 & 0xffffu) >= least) | std::uint32_t((v >> 48) >= least) << 1;
+  }
+};
