@@ -1,5 +1,12 @@
 // The hot loops of the tiled core; contracts in attention_table.h.
 
+// One vector of 2^v, where there is no second one to interleave it with.
+template <class S> ATTENTIVE_INLINE typename S::V exp2_of(typename S::V v) {
+  typename S::V both[1] = {v};
+  S::exp2(both);
+  return both[0];
+}
+
 // ---- Groups of rows in and out ------------------------------------------------
 
 template <class S>

@@ -23,7 +23,7 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
   for (int r = 0; r < kR; ++r) {
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      V e = S::exp2(acc[r][n]);
+      V e = exp2_of<S>(acc[r][n]);
       if (tile.seen != nullptr)
         e = S::keep(e, tile.seen[s + r] >> ((vector + n) * kLanes));
       S::store(p + (r * 2 + n) * kLanes, e);
