@@ -305,20 +305,24 @@ values_of_function <- function(fun, shape, dtype, arg, call = NULL) {
     fun(shape)
   }
   if (inherits(value, "attentive_variable")) value <- as.array(value)
-  fits <- (is.numeric(value) || is.logical(value)) && !is.factor(value) && !anyNA(value) &&
+  fits <- (is.numeric(value) || is.logical(value)) && !is.factor(value) &&
     length(array_shape(value)) == length(shape) && all(array_shape(value) == shape)
-  if (fits) return(value + 0)
+  if (fits && !anyNA(value)) return(value + 0)
   abort_attentive("shape",
-    sprintf("`%s` is a function; for the shape %s it must return an array of that dim, not %s.", arg, format_shape(shape), describe(value)),
-    hint = if (is.numeric(value) && anyNA(value)) "It has missing values." else "Such as `array(runif(prod(shape)), shape)`.",
-    arg = arg, call = call
+    sprintf(
+      "`%s` is a function; for the shape %s it must return an array of that dim%s.", arg, format_shape(shape),
+      if (fits) " without missing values" else paste(", not", describe(value))
+    ),
+    hint = if (!fits) "Such as `array(runif(prod(shape)), shape)`.", arg = arg, call = call
   )
 }
 
 # init(c(4, 3)): a new key at each call, unless the object has a seed.
 call_initializer <- function(specification, shape, dtype = NULL, call = NULL) {
   shape <- as_shape(shape, "shape", call)
-  if (anyNA(shape) || any(shape < 0L)) abort_argument(shape, "shape", "whole numbers, all of them known", call = call, class = "shape")
+  if (anyNA(shape) || any(shape < 0L)) {
+    abort_attentive("shape", sprintf("All sizes in `shape` must be known here: %s.", format_shape(shape)), arg = "shape", call = call)
+  }
   dtype <- if (is.null(dtype)) "float64" else check_dtype(dtype, call)
   random <- "seed" %in% names(specification$config) && is.null(specification$config$seed)
   object <- new_specification(specification$family, specification$kind, specification$config, fun = specification$fun, value = specification$value)
