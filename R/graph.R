@@ -1,0 +1,146 @@
+# The graph: which layer was applied to which tensors, and how a graph becomes
+# a program of the engine.
+#
+# A node is one application of a layer: its `self`, the tensors it was applied
+# to, the other arguments of the call, and the tensors that come out.
+#
+# What one kind of layer adds, as S3 methods on the class of its `self`:
+#   layer_output_shape(self, shapes, call)   the shape that comes out, or a list of them
+#   layer_emit(self, builder, inputs, arguments)   adds engine nodes; `inputs` are
+#       handles (below) in the structure of the call; returns handles
+layer_emit <- function(self, builder, inputs, arguments) UseMethod("layer_emit")
+
+new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
+  node <- new.env(parent = emptyenv(), size = 4L)
+  node$self <- self
+  node$inputs <- inputs
+  node$arguments <- arguments
+  self$uses <- if (is.null(self$uses)) 1L else self$uses + 1L
+  name <- if (self$uses == 1L) self$name else paste0(self$name, "_", self$uses - 1L)
+  node$outputs <- lapply(seq_along(shapes), function(i) {
+    new_tensor(shapes[[i]], dtype, if (length(shapes) == 1L) name else paste0(name, ":", i), node, i)
+  })
+  node
+}
+
+# Applies a layer to tensors: builds it if need be, infers shapes, adds a node.
+# `inputs` is a list of tensors (NULL where an argument is left out).
+apply_symbolically <- function(self, inputs, arguments = list(), call = NULL, shapes = NULL) {
+  given <- Filter(is_symbolic, inputs)
+  sizes <- lapply(inputs, function(tensor) if (is_symbolic(tensor)) tensor[["shape"]])
+  if (is.null(shapes)) shapes <- layer_output_shape(self, Filter(Negate(is.null), sizes), call)
+  if (!self$built) layer_build(self, Filter(Negate(is.null), sizes), call)
+  if (!is.list(shapes)) shapes <- list(shapes)
+  outputs <- new_node(self, inputs, arguments, shapes)$outputs
+  if (length(outputs) == 1L) outputs[[1L]] else outputs
+}
+
+# From a graph to a program ------------------------------------------------------
+
+# A handle is a value of the program: list(value =, mask =, shape =); `value` and
+# `mask` count from 0, mask is -1 where there is none.
+handle <- function(value, mask = -1L) list(value = value, mask = mask)
+
+new_builder <- function() {
+  builder <- new.env(parent = emptyenv())
+  builder$values <- 0L
+  builder$masks <- 0L
+  builder$nodes <- list()
+  builder$variables <- list()
+  builder$selves <- list()
+  builder
+}
+
+new_value <- function(builder) {
+  builder$values <- builder$values + 1L
+  builder$values - 1L
+}
+
+new_mask <- function(builder) {
+  builder$masks <- builder$masks + 1L
+  builder$masks - 1L
+}
+
+# The index of a variable in the program; a shared one has one index. -1 for NULL.
+variable_index <- function(builder, variable) {
+  if (is.null(variable)) return(-1L)
+  for (i in seq_along(builder$variables)) {
+    if (identical(builder$variables[[i]], variable)) return(i - 1L)
+  }
+  builder$variables[[length(builder$variables) + 1L]] <- variable
+  length(builder$variables) - 1L
+}
+
+# Adds one engine node; returns the index of its output value. `options` are
+# numbers, vectors of numbers or strings.
+add_node <- function(builder, op, inputs, options = list(), variables = list(), masks = integer(), mask_outputs = integer()) {
+  output <- new_value(builder)
+  builder$nodes[[length(builder$nodes) + 1L]] <- list(
+    op = op, inputs = as.integer(inputs), outputs = output, masks = as.integer(masks), mask_outputs = as.integer(mask_outputs),
+    weights = vapply(variables, function(v) variable_index(builder, v), 0L),
+    numbers = lapply(Filter(Negate(is.character), options), as.double), texts = Filter(is.character, options)
+  )
+  output
+}
+
+# The program of nodes in order, from input tensors to output tensors.
+build_program <- function(inputs, outputs, nodes) {
+  builder <- new_builder()
+  handles <- lapply(inputs, function(tensor) handle(new_value(builder)))
+  results <- emit_nodes(builder, inputs, handles, outputs, nodes)
+  list(
+    values = builder$values, masks = builder$masks, nodes = builder$nodes, variables = builder$variables,
+    inputs = vapply(handles, function(h) h$value, 0L), outputs = vapply(results, function(h) h$value, 0L),
+    output_masks = vapply(results, function(h) h$mask, 0L)
+  )
+}
+
+# Emits nodes in one scope: a nested model that is used twice has two.
+emit_nodes <- function(builder, inputs, handles, outputs, nodes) {
+  scope <- new.env(parent = emptyenv())
+  key <- rlang::obj_address
+  for (i in seq_along(inputs)) scope[[key(inputs[[i]])]] <- handles[[i]]
+  for (node in nodes) {
+    if (inherits(node$self, "input_layer")) next
+    given <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) scope[[key(tensor)]])
+    made <- layer_emit(node$self, builder, given, node$arguments)
+    if (!is.null(made$value)) made <- list(made)
+    for (i in seq_along(made)) scope[[key(node$outputs[[i]])]] <- made[[i]]
+  }
+  lapply(outputs, function(tensor) scope[[key(tensor)]])
+}
+
+# Nodes between inputs and outputs in an order in which they can run: by
+# decreasing depth (distance from the outputs), as Keras orders layers.
+order_nodes <- function(inputs, outputs, call = NULL) {
+  key <- rlang::obj_address
+  stop_at <- vapply(inputs, key, "")
+  seen <- list()
+  place <- new.env(parent = emptyenv())
+  visit <- function(tensor, trail) {
+    node <- tensor[["node"]]
+    id <- key(node)
+    if (!is.null(place[[id]])) return(invisible())
+    if (!key(tensor) %in% stop_at) {
+      if (inherits(node$self, "input_layer")) {
+        abort_attentive("argument",
+          sprintf("The outputs depend on the input \"%s\", which is not among `inputs`.", tensor[["name"]]), call = call
+        )
+      }
+      for (input in Filter(Negate(is.null), node$inputs)) visit(input)
+    }
+    seen[[length(seen) + 1L]] <<- node
+    place[[id]] <- length(seen)
+  }
+  for (tensor in outputs) visit(tensor)
+  for (tensor in inputs) visit(tensor)
+  depth <- integer(length(seen))
+  for (i in rev(seq_along(seen))) {
+    if (any(vapply(seen[[i]]$outputs, key, "") %in% stop_at)) next
+    for (input in Filter(Negate(is.null), seen[[i]]$inputs)) {
+      j <- place[[key(input[["node"]])]]
+      depth[[j]] <- max(depth[[j]], depth[[i]] + 1L)
+    }
+  }
+  seen[order(-depth, seq_along(seen))]
+}
