@@ -136,7 +136,7 @@ resolve_specification <- function(family, x, arg, call = NULL, custom_objects = 
     )
   }
   if (is.function(x) && !is.object(x)) return(resolve_function(family, x, arg, call))
-  if (is.list(x) && !is.data.frame(x)) return(resolve_config(family, x, arg, call, custom_objects))
+  if (is.list(x) && !is.object(x)) return(resolve_config(family, x, arg, call, custom_objects))
   if (family == "initializer" && is.numeric(x) && !is.factor(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
   abort_argument(x, arg, accepted_forms(family), hint = number_hint(family, x), call = call)
 }
@@ -153,7 +153,7 @@ accepted_forms <- function(family) {
 }
 
 number_hint <- function(family, x) {
-  if (!is.numeric(x) || length(x) != 1L) return(NULL)
+  if (!is.numeric(x) || length(x) != 1L || is.object(x)) return(NULL)
   switch(family,
     regularizer = sprintf("For a penalty of that size: `regularizer_l2(%s)`.", format(x)),
     constraint = sprintf("For a bound on the norm: `constraint_maxnorm(%s)`.", format(x))

@@ -92,7 +92,7 @@ test_that("random objects in random arguments end in a result or a classed error
     expect(length(warned) <= 1 && all(allowed), sprintf("call %d: `%s` warned: %s", i, shown, toString(warned)))
   }
   expect_gt(errors, 0.5 * calls)
-  expect_gt(results, 0.04 * calls)
+  expect_gt(results, 0.02 * calls)
 })
 
 test_that("an evaluated or called piece of garbage would be seen", {
