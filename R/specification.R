@@ -37,6 +37,10 @@ new_specification <- function(family, kind, config, ..., class = NULL) {
   fun
 }
 
+is_specification <- function(x, class = "attentive_specification") {
+  inherits(x, class) && is.function(x) && !is.null(specification_data(x))
+}
+
 specification_data <- function(x) environment(x)$specification
 
 # Names ------------------------------------------------------------------------
@@ -118,8 +122,8 @@ as_constraint <- function(x, arg = "constraint", call = NULL, custom_objects = N
 name_or_none <- function(x) if (is.character(x) && length(x) == 1L && !is.na(x) && x != "") x else "<none>"
 
 resolve_specification <- function(family, x, arg, call = NULL, custom_objects = NULL) {
-  if (inherits(x, paste0("attentive_", family))) return(x)
-  if (inherits(x, "attentive_specification")) {
+  if (is_specification(x, paste0("attentive_", family))) return(x)
+  if (is_specification(x)) {
     abort_attentive("argument",
       sprintf("`%s` must be %s, not `%s`.", arg, family_article(family), format(x)), arg = arg, call = call
     )
@@ -132,7 +136,7 @@ resolve_specification <- function(family, x, arg, call = NULL, custom_objects = 
     )
   }
   if (is.function(x) && !is.object(x)) return(resolve_function(family, x, arg, call))
-  if (is.list(x) && !is.data.frame(x)) return(resolve_config(family, x, arg, call, custom_objects))
+  if (is.list(x) && !is.object(x)) return(resolve_config(family, x, arg, call, custom_objects))
   if (family == "initializer" && is.numeric(x) && !is.factor(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
   abort_argument(x, arg, accepted_forms(family), hint = number_hint(family, x), call = call)
 }
@@ -149,7 +153,7 @@ accepted_forms <- function(family) {
 }
 
 number_hint <- function(family, x) {
-  if (!is.numeric(x) || length(x) != 1L) return(NULL)
+  if (!is.numeric(x) || length(x) != 1L || is.object(x)) return(NULL)
   switch(family,
     regularizer = sprintf("For a penalty of that size: `regularizer_l2(%s)`.", format(x)),
     constraint = sprintf("For a bound on the norm: `constraint_maxnorm(%s)`.", format(x))
@@ -157,6 +161,7 @@ number_hint <- function(family, x) {
 }
 
 resolve_name <- function(family, x, arg, call = NULL, custom_objects = NULL) {
+  x <- readable(x)
   custom <- custom_objects[[x]]
   if (!is.null(custom)) return(resolve_specification(family, custom, arg, call))
   kind <- kind_of_name(family, x)

@@ -21,9 +21,6 @@ namespace {
 // A tile whose sum of exp2(score - m) passes this is redone with a larger m.
 constexpr double kSumLimit = 16777216; // 2^24
 
-// Below this many multiply-adds a second thread costs more than it brings.
-constexpr double kSerialWork = 1e6;
-
 // What one thread works in; its size does not grow with T, S, B or H.
 template <class T> struct Scratch {
   Buffer<T> memory;
@@ -258,6 +255,14 @@ private:
     }
   }
 
+  // Natural log of total * 2^-offset. NaN where scores overflowed, as in the
+  // textbook, whose Inf - Inf is NaN.
+  static T log_sum(T total, T offset) {
+    if (!(total > 0 && total <= std::numeric_limits<T>::max()))
+      return std::numeric_limits<T>::quiet_NaN();
+    return static_cast<T>(kLn2) * (std::log2(total) - offset);
+  }
+
   // Outputs and log-sum-exps; false if an output is not finite.
   bool finish() {
     const Index size = call_.shape.value_size;
@@ -273,9 +278,8 @@ private:
         const Index t = queries_[at + lane];
         rows[lane] = call_.out.row(n_, t, h_);
         if (call_.lse != nullptr)
-          write_lse(t, !seen ? -std::numeric_limits<T>::infinity()
-                             : static_cast<T>(kLn2) *
-                                   (std::log2(s_.total[at + lane]) - s_.offset[at + lane]));
+          write_lse(t, seen ? log_sum(s_.total[at + lane], s_.offset[at + lane])
+                            : -std::numeric_limits<T>::infinity());
       }
       finite &= kernels_.unpack_rows(s_.o + at * size, factor, size, group_count(g), rows);
     }
@@ -302,14 +306,10 @@ void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadVie
                             out,   lse, table, AttentionGrid::of(shape, table)};
   const Index blocks = call.grid.blocks;
   const Index tasks = checked_product({shape.elements(), shape.heads, blocks});
-  Execution limited = execution;
-  const double work = static_cast<double>(tasks) * static_cast<double>(call.grid.block_queries()) *
-                      static_cast<double>(shape.keys) *
-                      static_cast<double>(shape.key_size + shape.value_size);
-  if (work < kSerialWork)
-    limited.threads = 1;
-  limited.threads = static_cast<int>(
-      std::max<Index>(1, std::min<Index>(limited.threads, tasks)));
+  const Execution limited = worthwhile(
+      execution, tasks,
+      static_cast<double>(tasks) * static_cast<double>(call.grid.block_queries()) *
+          static_cast<double>(shape.keys) * static_cast<double>(shape.key_size + shape.value_size));
 
   std::vector<Scratch<T>> scratch;
   for (int i = 0; i < limited.threads; ++i)
