@@ -69,7 +69,7 @@ public:
   }
 
   void write(const T *from, double *to, double factor) const {
-    const Axis &outer = axes_[0], &middle = axes_[1], &inner = axes_[2];
+    const Axis &outer = axes_[0], &middle = axes_[1];
     for (Index i = 0; i < outer.size; ++i)
       for (Index j = 0; j < middle.size; ++j)
         copy(from + i * outer.from + j * middle.from, to + i * outer.to + j * middle.to, factor);
@@ -263,8 +263,9 @@ void attention_scores(const AttentionShape &shape, HeadView<const T> q, HeadView
   const Index chunks = (Index(call.heads.size()) + call.chunk - 1) / call.chunk;
   const Index tasks = checked_product(blocks, chunks);
   const Execution limited = worthwhile(
-      execution, tasks, double(shape.elements()) * shape.heads * shape.queries * shape.keys *
-                            (shape.key_size + 16));
+      execution, tasks, static_cast<double>(checked_product(
+                            {shape.elements(), shape.heads, shape.queries, shape.keys})) *
+                            static_cast<double>(shape.key_size + 16));
   std::vector<ScoresScratch<T>> scratch;
   for (int i = 0; i < limited.threads; ++i)
     scratch.emplace_back(call);
