@@ -95,6 +95,8 @@ void attention_combine_naive(const AttentionShape &shape, const T *weights, Head
   const Index group = h / (shape.heads / shape.groups);
   for (Index j = 0; j < shape.value_size; ++j)
     out[j] = T(0);
+  if (options.dropout.rate == 1)
+    return; // plain zeros, whatever the values are
   for (Index s = 0; s < shape.keys; ++s) {
     if (!options.mask.may_attend(n, h, t, s))
       continue;
@@ -147,7 +149,7 @@ void attention_row_backward_naive(const AttentionShape &shape, HeadView<const T>
       continue;
     const T kept = static_cast<T>(dropout_factor_naive(shape, options.dropout, n, h, t, s));
     T &d_weight = d_weights[static_cast<std::size_t>(s)];
-    for (Index j = 0; j < shape.value_size; ++j) {
+    for (Index j = 0; j < shape.value_size && options.dropout.rate < 1; ++j) {
       d_weight += kept * d_out[j] * v.row(n, s, group)[j];
       d_v.row(n, s, group)[j] += kept * weights[s] * d_out[j];
     }
