@@ -99,6 +99,9 @@ private:
   }
 
   const std::uint32_t *bits() const { return all_ ? nullptr : s_.bits.data(); }
+  bool sees(int lane, Index s) const {
+    return s >= range_.begin && s < range_.end && (all_ || (s_.bits[s] >> lane & 1u) != 0);
+  }
 
   // s_.p = exp2(score - largest), factor_ = 1 / sum
   void score() {
@@ -154,12 +157,11 @@ private:
     const ScoreView &to = call_.scores;
     double *const start =
         to.data + (n_ / call_.shape.free) * to.batch + (n_ % call_.shape.free) * to.free;
-    for (Index s = 0; s < call_.shape.keys; ++s) {
-      const bool inside = s >= range_.begin && s < range_.end;
+    for (Index s = 0; s < call_.shape.keys; ++s)
       for (int lane = 0; lane < count_; ++lane)
         start[queries_[lane] * to.query + s * to.key] =
-            inside ? static_cast<double>(s_.p[s * call_.lanes() + lane] * factor_[lane]) : 0.0;
-    }
+            sees(lane, s) ? static_cast<double>(s_.p[s * call_.lanes() + lane] * factor_[lane])
+                          : 0.0; // also where the factor is NaN
   }
 };
 

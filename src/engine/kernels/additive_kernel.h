@@ -29,7 +29,7 @@ ATTENTIVE_INLINE void additive_rows(const AdditiveTile<typename S::Scalar> &tile
       V e[kN];
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        e[n] = S::exp2(S::mul(S::add(q[n], key), inside));
+        e[n] = exp2_of<S>(S::mul(S::add(q[n], key), inside));
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n) {
         const V bent = S::sub(half, S::div(one, S::add(one, e[n])));
@@ -86,7 +86,7 @@ void additive_exp_scores(const AdditiveTile<typename S::Scalar> &tile,
     V sum = S::zero();
     for (Index s = tile.begin; s < tile.end; ++s) {
       typename S::Scalar *const p = tile.p + (s * 2 + n) * S::kLanes;
-      V e = S::exp2(S::sub(S::load(p), held));
+      V e = exp2_of<S>(S::sub(S::load(p), held));
       if (tile.bits != nullptr)
         e = S::keep(e, tile.bits[s] >> (n * S::kLanes));
       sum = S::add(sum, e);

@@ -5,10 +5,16 @@
 #include "additive_kernel.h"
 #include "matmul_kernel.h"
 
+#include "backward_kernel.h"
+
+#include "dropout_kernel.h"
+
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
   table.additive = additive_kernels<S>();
   table.matmul = matmul_kernels<S>();
+  table.backward = backward_kernels<S>();
+  table.dropout = dropout_kernels();
   return table;
 }

@@ -13,10 +13,24 @@
 //   keep(v, bits)                             0 in the lanes whose bit is 0
 //   select(bits, a, b)                        a where the bit is 1, else b
 //   all_at_most(v, x)                         false if a lane is above x or NaN
-//   exp2(v)                                   2^v: float 3e-7, double 1e-15, relative;
-//                                             exact 0 and Inf at the ends, NaN stays
+//   exp2(v[n])                                v = 2^v, in place, in n vectors at once:
+//                                             float 3e-7, double 1e-15, relative; exact
+//                                             0 and Inf at the ends, NaN stays NaN
 //   transpose(from, to, to_stride, scale)     to[i * to_stride + j] = from[j][i] * scale
 //                                             for i, j < kBlock, `from` being rows
+//
+// and VecWords, V being kLanes 32-bit words or half as many 64-bit ones:
+//
+//   kPairs                    pairs of V that Philox works on at a time
+//   set(x)                    x in each 64-bit lane
+//   load(p)                   kLanes words
+//   product(a, b)             64 bits, of the lower words of each 64-bit lane
+//   high(v)                   the upper word of each 64-bit lane in the lower place
+//   exclusive_or(a, b) (a, b, c)
+//   interleave(even, odd)     the lower words of both, as words 0, 2, ... and 1, 3, ...
+//   halves_at_least(v, least, low, high)
+//                             bit l of low: the lower 16 bits of word l are at
+//                             least `least`, below 65536; high: the upper ones
 //
 // Vectors are never parameters of a function that is not inlined, and loads and
 // stores are unaligned: the stack of Windows is aligned to 16 bytes only.

@@ -29,15 +29,22 @@ struct VecFloat {
   }
   // x = floor(x) + f; the processor's own scaling takes the floor, and gives
   // exact 0, Inf and NaN where they belong.
-  ATTENTIVE_INLINE V exp2(V x) {
-    const V f = _mm512_maskz_reduce_ps(0xffff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    V p = set(kExp2FloatUnit[4]);
-    p = fma(p, f, set(kExp2FloatUnit[3]));
-    p = fma(p, f, set(kExp2FloatUnit[2]));
-    p = fma(p, f, set(kExp2FloatUnit[1]));
-    p = fma(p, f, set(kExp2FloatUnit[0]));
-    p = fma(p, f, set(1.0f));
-    return _mm512_maskz_scalef_ps(0xffff, p, x);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    V f[kN], p[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm512_maskz_reduce_ps(0xffff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      p[n] = set(kExp2FloatUnit[4]);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 3; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], set(kExp2FloatUnit[i]));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm512_maskz_scalef_ps(0xffff, fma(p[n], f[n], set(1.0f)), x[n]);
   }
   ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
                                   float scale) {
@@ -76,17 +83,48 @@ struct VecDouble {
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     return _mm512_cmp_pd_mask(v, _mm512_set1_pd(x), _CMP_LE_OQ) == 0xff;
   }
-  ATTENTIVE_INLINE V exp2(V x) {
-    const V f = _mm512_maskz_reduce_pd(0xff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    V p = set(kExp2DoubleUnit[10]);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    V f[kN], p[kN];
     ATTENTIVE_UNROLL
-    for (int i = 9; i >= 0; --i)
-      p = fma(p, f, set(kExp2DoubleUnit[i]));
-    p = fma(p, f, set(1.0));
-    return _mm512_maskz_scalef_pd(0xff, p, x);
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm512_maskz_reduce_pd(0xff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      p[n] = set(kExp2DoubleUnit[10]);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 9; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], set(kExp2DoubleUnit[i]));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm512_maskz_scalef_pd(0xff, fma(p[n], f[n], set(1.0)), x[n]);
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {
     transpose_4x4(from, to, to_stride, scale);
+  }
+};
+
+struct VecWords {
+  using V = __m512i;
+  static constexpr int kLanes = 16, kPairs = 2;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) { return _mm512_loadu_si512(p); }
+  ATTENTIVE_INLINE V product(V a, V b) { return _mm512_maskz_mul_epu32(0xff, a, b); }
+  ATTENTIVE_INLINE V high(V v) { return _mm512_maskz_srli_epi64(0xff, v, 32); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return _mm512_xor_si512(a, b); }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) {
+    return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+  }
+  ATTENTIVE_INLINE V interleave(V even, V odd) {
+    return _mm512_mask_blend_epi32(0xaaaa, even, _mm512_maskz_slli_epi64(0xff, odd, 32));
+  }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    const V bound = _mm512_set1_epi32(static_cast<int>(least << 16));
+    low = _mm512_cmpge_epu32_mask(_mm512_maskz_slli_epi32(0xffff, v, 16), bound);
+    high = _mm512_cmpge_epu32_mask(v, bound);
   }
 };

@@ -83,13 +83,35 @@ template <class T, class I, int kN> struct PlainVec {
 };
 
 struct VecFloat : PlainVec<float, std::int32_t, 4> {
-  ATTENTIVE_INLINE V exp2(V x) {
-    return exp2_with<5>(x, kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_with<5>(x[n], kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
   }
 };
 
 struct VecDouble : PlainVec<double, std::int64_t, 2> {
-  ATTENTIVE_INLINE V exp2(V x) {
-    return exp2_with<11>(x, kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_with<11>(x[n], kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);
+  }
+};
+
+// Two words in one 64-bit number: as fast as vectors where those cannot
+// multiply to 64 bits.
+struct VecWords {
+  using V = std::uint64_t;
+  static constexpr int kLanes = 2, kPairs = 1;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) { return x; }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) { return p[0] | V(p[1]) << 32; }
+  ATTENTIVE_INLINE V product(V a, V b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
+  ATTENTIVE_INLINE V high(V v) { return v >> 32; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return a ^ b; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) { return a ^ b ^ c; }
+  ATTENTIVE_INLINE V interleave(V even, V odd) { return (even & 0xffffffffu) | odd << 32; }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    low = std::uint32_t((v & 0xffffu) >= least) | std::uint32_t((v >> 32 & 0xffffu) >= least) << 1;
+    high = std::uint32_t((v >> 16 & 0xffffu) >= least) | std::uint32_t((v >> 48) >= least) << 1;
   }
 };

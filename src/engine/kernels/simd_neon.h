@@ -42,7 +42,7 @@ struct VecFloat {
   }
   // As in simd_avx2.h, but the power of two is a factor: ARM converts NaN to 0,
   // and its minimum and maximum keep NaN.
-  ATTENTIVE_INLINE V exp2(V x) {
+  ATTENTIVE_INLINE V exp2_of(V x) {
     const float *c = kExp2FloatHalf;
     x = vminq_f32(vmaxq_f32(x, set(-127.0f)), set(128.0f));
     const int32x4_t n = vcvtnq_s32_f32(x);
@@ -54,6 +54,11 @@ struct VecFloat {
     p = fma(p, f, set(c[0]));
     p = fma(p, f, set(1.0f));
     return vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)));
+  }
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_of(x[n]);
   }
   ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
                                   float scale) {
@@ -109,7 +114,7 @@ struct VecDouble {
     const uint64x2_t yes = vcleq_f64(v, vdupq_n_f64(x));
     return (vgetq_lane_u64(yes, 0) & vgetq_lane_u64(yes, 1)) != 0;
   }
-  ATTENTIVE_INLINE V exp2(V x) {
+  ATTENTIVE_INLINE V exp2_of(V x) {
     const double *c = kExp2DoubleHalf;
     x = vminq_f64(vmaxq_f64(x, set(-1023.0)), set(1024.0));
     const int64x2_t n = vcvtnq_s64_f64(x);
@@ -121,10 +126,35 @@ struct VecDouble {
     p = fma(p, f, set(1.0));
     return vmulq_f64(p, vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(n, vdupq_n_s64(1023)), 52)));
   }
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_of(x[n]);
+  }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {
     const V r0 = vld1q_f64(from[0]), r1 = vld1q_f64(from[1]);
     vst1q_f64(to, vmulq_n_f64(vzip1q_f64(r0, r1), scale));
     vst1q_f64(to + to_stride, vmulq_n_f64(vzip2q_f64(r0, r1), scale));
+  }
+};
+
+// Two words in one 64-bit number: as fast as vectors where those cannot
+// multiply to 64 bits.
+struct VecWords {
+  using V = std::uint64_t;
+  static constexpr int kLanes = 2, kPairs = 1;
+
+  ATTENTIVE_INLINE V set(std::uint64_t x) { return x; }
+  ATTENTIVE_INLINE V load(const std::uint32_t *p) { return p[0] | V(p[1]) << 32; }
+  ATTENTIVE_INLINE V product(V a, V b) { return (a & 0xffffffffu) * (b & 0xffffffffu); }
+  ATTENTIVE_INLINE V high(V v) { return v >> 32; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b) { return a ^ b; }
+  ATTENTIVE_INLINE V exclusive_or(V a, V b, V c) { return a ^ b ^ c; }
+  ATTENTIVE_INLINE V interleave(V even, V odd) { return (even & 0xffffffffu) | odd << 32; }
+  ATTENTIVE_INLINE void halves_at_least(V v, std::uint32_t least, std::uint32_t &low,
+                                        std::uint32_t &high) {
+    low = std::uint32_t((v & 0xffffu) >= least) | std::uint32_t((v >> 32 & 0xffffu) >= least) << 1;
+    high = std::uint32_t((v >> 16 & 0xffffu) >= least) | std::uint32_t((v >> 48) >= least) << 1;
   }
 };

@@ -10,6 +10,8 @@
 #include "additive_table.h"
 #include "attention_table.h"
 #include "matmul_table.h"
+#include "backward_table.h"
+#include "dropout_table.h"
 
 namespace attentive {
 
@@ -18,6 +20,8 @@ template <class T> struct Kernels {
   AttentionKernels<T> attention;
   AdditiveKernels<T> additive;
   MatmulKernels<T> matmul;
+  BackwardKernels<T> backward;
+  DropoutKernels dropout;
 };
 
 // The kernels of the level in use (cpu.h).
