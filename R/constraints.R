@@ -65,11 +65,11 @@ constraint_unitnorm <- function(axis = 1) {
 
 check_constraint_axes <- function(axis, call = NULL) {
   how <- "Axes of the weight count from 1; negative ones count from the end. Several are given as a vector."
-  axes <- check_wholes(axis, "axis", min = -1000L, call = call, hint = how)
-  if (any(axes == 0L) || anyDuplicated(axes)) {
-    abort_argument(axis, "axis", "different whole numbers other than 0", hint = how, call = call)
-  }
-  axes
+  values <- if (is.list(axis) && !is.object(axis) && all(lengths(axis) == 1L)) unlist(axis) else axis
+  fits <- is.numeric(values) && !is.object(values) && length(values) > 0L && !anyNA(values) &&
+    all(values == trunc(values)) && all(values != 0) && all(abs(values) < 1000) && !anyDuplicated(values)
+  if (fits) return(as.integer(values))
+  abort_argument(axis, "axis", "one or more whole numbers other than 0, each once", hint = how, call = call)
 }
 
 #' A class of constraints of one's own
