@@ -203,7 +203,8 @@ specification_from_function <- function(family, fun, gradient = NULL, arg, call 
 
 check_takes_arguments <- function(fun, family, arg, call = NULL) {
   if (!is.function(fun)) abort_argument(fun, arg, "a function", call = call)
-  if (length(formals(args(fun))) > 0L) return(invisible())
+  signature <- args(fun) # NULL for `if` and its like
+  if (is.function(signature) && length(formals(signature)) > 0L) return(invisible())
   abort_attentive("argument", sprintf("`%s` is a function without arguments.", arg),
     hint = sprintf("It must be %s: `%s`.", family_article(family), specification_families[[family]]$signature), arg = arg, call = call
   )
