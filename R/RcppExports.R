@@ -9,6 +9,38 @@ mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }
 
+cpp_safetensors_header <- function(path) {
+    .Call(`_attentive_cpp_safetensors_header`, path)
+}
+
+cpp_safetensors_arrays <- function(path, places) {
+    .Call(`_attentive_cpp_safetensors_arrays`, path, places)
+}
+
+random_seed_key <- function(seed) {
+    .Call(`_attentive_random_seed_key`, seed)
+}
+
+kernel_fans <- function(shape, axes) {
+    .Call(`_attentive_kernel_fans`, shape, axes)
+}
+
+fill_initial_values <- function(config, shape, float64, key, stream) {
+    .Call(`_attentive_fill_initial_values`, config, shape, float64, key, stream)
+}
+
+penalty_value <- function(config, x, shape, float64) {
+    .Call(`_attentive_penalty_value`, config, x, shape, float64)
+}
+
+penalty_gradient <- function(config, x, shape, float64) {
+    .Call(`_attentive_penalty_gradient`, config, x, shape, float64)
+}
+
+constrain_values <- function(config, w, shape, float64) {
+    .Call(`_attentive_constrain_values`, config, w, shape, float64)
+}
+
 pack_numbers <- function(value, dtype) {
     .Call(`_attentive_pack_numbers`, value, dtype)
 }

@@ -1,14 +1,13 @@
-# The call of multi-head attention on arrays.
+# The call of an attention layer on arrays: what all of them share, and that of
+# the layers with projections (multi-head and grouped-query attention).
 
 call_multi_head_attention <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                       return_attention_scores, training, use_causal_mask, extra, call) {
-  if (length(extra) > 0L) {
-    check_dots_names(extra, c("object", "threads"), sprintf("The layer \"%s\"", self$name), call)
-    if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
-      key <- value
-      value <- if (!missing(query)) query
-      query <- extra$object
-    }
+  check_extra(self, extra, call)
+  if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
+    key <- value
+    value <- if (!missing(query)) query
+    query <- extra$object
   }
   if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(value)) value <- query
@@ -17,19 +16,14 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
   key_dim <- if (is.null(key)) value_dim else check_input(key, "key", call)
   causal <- check_flag(use_causal_mask, "use_causal_mask", call = call)
   scores <- check_scores_request(return_attention_scores, call)
-  training <- check_flag(training, "training", null = TRUE, call = call)
-  if (isTRUE(training) && self$dropout > 0) {
-    abort_attentive("not_yet", "Dropout while training is not available yet.",
-      hint = "Use `training = FALSE`, or `dropout = 0`.", call = call
-    )
-  }
-  threads <- if (is.null(extra$threads)) default_threads() else check_whole(extra$threads, "threads", call = call)
+  check_training(self, training, call)
+  threads <- call_threads(extra, call)
 
   # the sizes are checked before anything is built, so that an error leaves the layer as it was
   rank <- length(query_dim)
-  axes <- if (self$built) check_built(self, query_dim, value_dim, key_dim, call) else resolve_axes(self$attention_axes, rank, call)
+  axes <- if (self$built) check_built(self, query_dim, value_dim, key_dim, call) else attended_axes(self, rank, call)
   check_related_shapes(query_dim, value_dim, key_dim, axes, call)
-  plan <- attention_plan(self, axes, query_dim, value_dim)
+  plan <- attention_plan(self$num_heads, axes, query_dim, value_dim)
   value_bytes <- padding_bytes(value_mask, "value_mask", value_dim[-rank], plan$order[-rank], call)
   key_bytes <- padding_bytes(key_mask, "key_mask", value_dim[-rank], plan$order[-rank], call)
   query_bytes <- padding_bytes(query_mask, "query_mask", query_dim[-rank], plan$order[-rank], call)
@@ -38,25 +32,63 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
     layer_build(self, list(query_shape = query_dim, value_shape = value_dim, key_shape = key_dim), call)
   }
 
-  parts <- self$parts
   result <- engine_multi_head_attention(
     query, value, key,
-    lapply(parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
-    list(
-      float64 = self$dtype == "float64", batch = query_dim[[1L]], free = plan$free, queries = plan$queries, keys = plan$keys,
-      heads = self$num_heads, key_size = self$key_dim, value_size = self$value_dim, order = plan$order,
-      output = self$output_size, scores = scores, score_dim = plan$scores, attended = length(axes)
-    ),
-    list(
-      query = query_bytes, key = if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes,
-      dense = dense$bytes, strides = dense$strides, causal = causal, window = if (is.null(self$sliding_window)) 0L else self$sliding_window
+    lapply(self$parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
+    engine_sizes(self, plan, self$num_heads, self$num_key_value_heads, self$key_dim, self$value_dim, self$output_size, scores),
+    engine_masks(
+      query_bytes, if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes,
+      dense, causal, self$sliding_window
     ),
     threads
   )
+  attention_result(result, plan, scores, query, if (is.null(key)) value else key)
+}
+
+# What every layer takes in the `...` of its call.
+check_extra <- function(self, extra, call = NULL) {
+  if (length(extra) > 0L) check_dots_names(extra, c("object", "threads"), sprintf("The layer \"%s\"", self$name), call)
+}
+
+call_threads <- function(extra, call = NULL) {
+  if (is.null(extra$threads)) default_threads() else check_whole(extra$threads, "threads", call = call)
+}
+
+check_training <- function(self, training, call = NULL) {
+  training <- check_flag(training, "training", null = TRUE, call = call)
+  if (isTRUE(training) && self$dropout > 0) {
+    abort_attentive("not_yet", "Dropout while training is not available yet.",
+      hint = "Use `training = FALSE`, or `dropout = 0`.", call = call
+    )
+  }
+  isTRUE(training)
+}
+
+# The sizes of one call for the engine. `output` replaces the query's features;
+# `scores` is 0 (none), 1 (all heads) or 2 (their mean, without an axis of heads).
+engine_sizes <- function(self, plan, heads, groups, key_size, value_size, output, scores) {
+  list(
+    float64 = self$dtype == "float64", batch = plan$batch, free = plan$free, queries = plan$queries, keys = plan$keys,
+    heads = heads, groups = groups, key_size = key_size, value_size = value_size, order = plan$order, output = output,
+    scores = scores, score_dim = plan$scores, attended = length(plan$axes)
+  )
+}
+
+# The masks of one call for the engine: bytes of queries and keys that take
+# part, the dense mask as dense_mask() gives it.
+engine_masks <- function(query = NULL, key = NULL, dense = NULL, causal = FALSE, window = NULL) {
+  list(
+    query = query, key = key, dense = dense$bytes, strides = dense$strides, causal = causal,
+    window = if (is.null(window)) 0L else window
+  )
+}
+
+# What the user gets: the output, or with scores a list.
+attention_result <- function(result, plan, scores, query, keys) {
   if (scores == 0L) return(result[[1L]])
   list(
     attention_output = result[[1L]],
-    attention_scores = scores_of(result[[2L]], plan, axes, scores == 2L, query, if (is.null(key)) value else key)
+    attention_scores = scores_of(result[[2L]], plan, scores == 2L, query, keys)
   )
 }
 
@@ -108,24 +140,25 @@ check_built <- function(self, query_dim, value_dim, key_dim, call = NULL) {
 
 # Sizes and orders of one call. The engine sees [B, F, T, D]: the axes that are
 # not attended over (F) first, then the attended ones (T or S).
-attention_plan <- function(self, axes, query_dim, value_dim) {
+attention_plan <- function(heads, axes, query_dim, value_dim) {
   rank <- length(query_dim)
   free <- seq_len(rank - 2L)[-axes]
   list(
-    order = c(0L, free, axes, rank - 1L),
+    axes = axes, order = c(0L, free, axes, rank - 1L), batch = query_dim[[1L]],
     free = prod(query_dim[free + 1L]), queries = prod(query_dim[axes + 1L]), keys = prod(value_dim[axes + 1L]),
-    scores = c(query_dim[[1L]], query_dim[free + 1L], self$num_heads, query_dim[axes + 1L], value_dim[axes + 1L]),
+    scores = c(query_dim[[1L]], query_dim[free + 1L], heads, query_dim[axes + 1L], value_dim[axes + 1L]),
     heads_axis = length(free) + 2L
   )
 }
 
 # The scores with their class; names of the token axes come from the inputs.
-scores_of <- function(scores, plan, axes, mean, query, keys) {
+scores_of <- function(scores, plan, mean, query, keys) {
   names_of <- function(x, axis) if (is.null(dimnames(x))) NULL else dimnames(x)[[axis]]
+  axes <- plan$axes + 1L
   if (!is.null(dimnames(query)) || !is.null(dimnames(keys))) {
     free <- plan$order[seq_len(plan$heads_axis - 1L)] + 1L
     labels <- c(
-      lapply(free, names_of, x = query), if (!mean) list(NULL), lapply(axes + 1L, names_of, x = query), lapply(axes + 1L, names_of, x = keys)
+      lapply(free, names_of, x = query), if (!mean) list(NULL), lapply(axes, names_of, x = query), lapply(axes, names_of, x = keys)
     )
     if (!all(vapply(labels, is.null, NA))) dimnames(scores) <- labels
   }

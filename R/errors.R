@@ -52,7 +52,7 @@ describe <- function(x) {
 }
 
 shorten <- function(x, width = 40L) {
-  if (nchar(x, "chars", allowNA = TRUE) %in% seq_len(width)) x else paste0(substr(x, 1L, width - 3L), "...")
+  if (nchar(x, "chars", allowNA = TRUE) %in% 0:width) x else paste0(substr(x, 1L, width - 3L), "...")
 }
 
 # c(2, NA, 3) -> "[2, ?, 3]"

@@ -191,6 +191,8 @@ layer_weights <- function(self, trainable) {
 # The named shapes that build() and compute_output_shape() take.
 input_shapes <- function(self, shapes, call = NULL) {
   known <- layer_property(self, ".shape_arguments")
+  # a list of shapes is what Keras gives to layers that are called on a list
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) shapes <- shapes[[1L]]
   given <- names(shapes)
   if (is.null(given)) given <- character(length(shapes))
   given[given == ""] <- setdiff(known, given)[seq_len(sum(given == ""))]
@@ -330,7 +332,14 @@ dtype_config <- function(dtype) {
 
 # Every class that a configuration may name: its constructor and the names that it takes in `...`.
 layer_constructors <- function() {
-  list(MultiHeadAttention = list(make = layer_multi_head_attention, dots = multi_head_dots))
+  grouped <- list(make = layer_group_query_attention, dots = multi_head_dots)
+  list(
+    MultiHeadAttention = list(make = layer_multi_head_attention, dots = multi_head_dots),
+    GroupQueryAttention = grouped,
+    GroupedQueryAttention = grouped, # Keras's own name of the class; files say the other
+    Attention = list(make = layer_attention, dots = unprojected_dots),
+    AdditiveAttention = list(make = layer_additive_attention, dots = c("seed", unprojected_dots))
+  )
 }
 
 #' @rdname get_config

@@ -123,25 +123,36 @@ layer_multi_head_attention <- function(
   self$key_dim <- check_whole(key_dim, "key_dim", call = call)
   self$value_dim <- check_whole(value_dim, "value_dim", null = TRUE, call = call)
   if (is.null(self$value_dim)) self$value_dim <- self$key_dim
-  self$dropout <- check_number(dropout, "dropout", 0, 1, call = call)
-  self$use_bias <- check_flag(use_bias, "use_bias", call = call)
+  self$num_key_value_heads <- self$num_heads
+  self$max_rank <- Inf
   self$output_shape <- check_wholes(output_shape, "output_shape", null = TRUE, call = call)
   self$attention_axes <- check_axes(attention_axes, call)
-  self$sliding_window <- check_whole(dots$sliding_window, "sliding_window", null = TRUE, call = call)
-  self$use_gate <- if (is.null(dots$use_gate)) FALSE else check_flag(dots$use_gate, "use_gate", call = call)
-  check_flag(dots$flash_attention, "flash_attention", null = TRUE, call = call)
-  self$kernel_initializer <- as_initializer(kernel_initializer, "kernel_initializer", call)
-  self$bias_initializer <- as_initializer(bias_initializer, "bias_initializer", call)
-  self$kernel_regularizer <- as_regularizer(kernel_regularizer, "kernel_regularizer", call)
-  self$bias_regularizer <- as_regularizer(bias_regularizer, "bias_regularizer", call)
-  self$activity_regularizer <- as_regularizer(activity_regularizer, "activity_regularizer", call)
-  self$kernel_constraint <- as_constraint(kernel_constraint, "kernel_constraint", call)
-  self$bias_constraint <- as_constraint(bias_constraint, "bias_constraint", call)
-  self$seed <- check_seed(dots$seed, call = call)
-  # everything is checked: only now is the random stream touched and a name used up
-  self$key <- if (is.null(self$seed)) draw_key() else seed_key(self$seed)
+  take_projection_arguments(self, dots, call)
   layer <- new_layer(self, multi_head_call, "attentive_multi_head_attention")
   apply_to_inputs(layer, inputs, call)
+}
+
+# The arguments that multi-head and grouped-query attention share, from the
+# frame of the constructor. Called last: only when everything is checked is the
+# random stream touched.
+take_projection_arguments <- function(self, dots, frame) {
+  self$dropout <- check_number(frame$dropout, "dropout", 0, 1, call = frame)
+  self$use_bias <- check_flag(frame$use_bias, "use_bias", call = frame)
+  self$sliding_window <- check_whole(dots$sliding_window, "sliding_window", null = TRUE, call = frame)
+  self$use_gate <- if (is.null(dots$use_gate)) FALSE else check_flag(dots$use_gate, "use_gate", call = frame)
+  check_flag(dots$flash_attention, "flash_attention", null = TRUE, call = frame)
+  for (arg in c("kernel_initializer", "bias_initializer")) self[[arg]] <- as_initializer(frame[[arg]], arg, frame)
+  for (arg in c("kernel_regularizer", "bias_regularizer", "activity_regularizer")) {
+    self[[arg]] <- as_regularizer(frame[[arg]], arg, frame)
+  }
+  for (arg in c("kernel_constraint", "bias_constraint")) self[[arg]] <- as_constraint(frame[[arg]], arg, frame)
+  take_seed(self, dots$seed, frame)
+}
+
+# The seed that was asked for, and the key of this layer's random numbers.
+take_seed <- function(self, seed, call = NULL) {
+  self$seed <- check_seed(seed, call = call)
+  self$key <- if (is.null(self$seed)) draw_key() else seed_key(self$seed)
 }
 
 # What a user calls. The formals are Keras's, in its order; `...` takes
@@ -153,33 +164,6 @@ multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, 
     parent.env(environment()), query, value, key, query_mask, value_mask, key_mask, attention_mask,
     return_attention_scores, training, use_causal_mask, list(...), environment()
   )
-}
-
-# The first argument of a layer function decides what comes back: without it
-# the layer, with an array or a list of arrays the result.
-apply_to_inputs <- function(layer, inputs, call = NULL) {
-  if (is.null(inputs)) return(layer)
-  if (is.data.frame(inputs) || (!is.list(inputs) && is.null(dim(inputs)))) {
-    abort_argument(inputs, "inputs", "an array, or a list of query, value and maybe key",
-      hint = c(
-        "Leave `inputs` out to get the layer itself.",
-        if (is.numeric(inputs)) "Was this meant to be `num_heads`? It comes after `inputs`: name the arguments."
-      ), call = call
-    )
-  }
-  if (!is.list(inputs)) return(layer(inputs, inputs))
-  known <- setdiff(names(formals(layer)), "...")
-  given <- names(inputs)
-  unknown <- setdiff(given, c(known, "", "threads"))
-  if (length(unknown) > 0L) {
-    abort_attentive("name", sprintf("The list `inputs` has an element `%s` that is not known.", unknown[[1L]]),
-      hint = c(nearest_hint(unknown[[1L]], known), paste("Known names:", paste0("`", known, "`", collapse = ", "))), call = call
-    )
-  }
-  if (length(inputs) == 0L || length(inputs) > length(known) + 1L) {
-    abort_argument(inputs, "inputs", "a list of query, value and maybe key", call = call)
-  }
-  do.call(layer, inputs, quote = TRUE)
 }
 
 # attention_axes as Keras numbers them: 0 is the batch, the feature axis is
@@ -199,6 +183,17 @@ check_axes <- function(axes, call = NULL) {
     abort_attentive("argument", "`attention_axes` must not name an axis twice.", hint = how, call = call)
   }
   as.integer(values)
+}
+
+# The axes that a layer attends over in inputs of this rank.
+attended_axes <- function(self, rank, call = NULL) {
+  if (rank > self$max_rank) {
+    abort_attentive("shape",
+      sprintf("The layer \"%s\" takes inputs of three dimensions (batch, tokens, features), not %d.", self$name, rank),
+      hint = "`layer_multi_head_attention()` attends over further axes.", call = call
+    )
+  }
+  resolve_axes(self$attention_axes, rank, call)
 }
 
 # Axes 1 ... rank - 2 that are attended over, in the order given.
@@ -228,19 +223,20 @@ resolve_axes <- function(axes, rank, call = NULL) {
 layer_build.multi_head_attention <- function(self, shapes, call = NULL) {
   sizes <- check_input_shapes(shapes, call)
   rank <- length(sizes$query)
-  axes <- resolve_axes(self$attention_axes, rank, call)
+  axes <- attended_axes(self, rank, call)
   heads <- self$num_heads
+  groups <- self$num_key_value_heads
   features <- function(shape) shape[[rank]]
   output <- if (is.null(self$output_shape)) features(sizes$query) else self$output_shape
   into <- einsum_in(rank)
-  project <- function(name, stream, shape, size, equation = into) {
-    new_projection(self, name, stream, equation, c(features(shape), heads, size), 1L, call)
+  project <- function(name, stream, shape, heads, size) {
+    new_projection(self, name, stream, into, c(features(shape), heads, size), 1L, call)
   }
   parts <- list(
-    query = project("query", 0L, sizes$query, self$key_dim),
-    key = project("key", 1L, sizes$key, self$key_dim),
-    gate = if (self$use_gate) project("gate", 4L, sizes$query, self$value_dim),
-    value = project("value", 2L, sizes$value, self$value_dim),
+    query = project("query", 0L, sizes$query, heads, self$key_dim),
+    key = project("key", 1L, sizes$key, groups, self$key_dim),
+    gate = if (self$use_gate) project("gate", 4L, sizes$query, heads, self$value_dim),
+    value = project("value", 2L, sizes$value, groups, self$value_dim),
     output = new_projection(
       self, "attention_output", 3L, einsum_out(rank, length(output)), c(heads, self$value_dim, output), 1:2, call
     )
@@ -351,32 +347,40 @@ check_related_shapes <- function(query, value, key, axes, call = NULL) {
 layer_output_shape.multi_head_attention <- function(self, shapes, call = NULL) {
   sizes <- check_input_shapes(shapes, call)
   rank <- length(sizes$query)
-  resolve_axes(self$attention_axes, rank, call)
+  attended_axes(self, rank, call)
   c(sizes$query[-rank], if (is.null(self$output_shape)) sizes$query[[rank]] else self$output_shape)
 }
 
 layer_config.multi_head_attention <- function(self) {
-  list(
+  c(list(
     num_heads = self$num_heads, key_dim = self$key_dim, value_dim = self$value_dim, dropout = self$dropout,
     use_bias = self$use_bias, use_gate = self$use_gate, output_shape = as_list_or_null(self$output_shape),
     attention_axes = as_list_or_null(if (self$built) self$axes else self$attention_axes),
-    sliding_window = self$sliding_window,
+    sliding_window = self$sliding_window
+  ), specification_config(self), list(seed = self$seed))
+}
+
+# The specifications of the projections, as multi-head and grouped-query attention write them.
+specification_config <- function(self) {
+  list(
     kernel_initializer = serialize_spec(self$kernel_initializer), bias_initializer = serialize_spec(self$bias_initializer),
     kernel_regularizer = serialize_spec(self$kernel_regularizer), bias_regularizer = serialize_spec(self$bias_regularizer),
     activity_regularizer = serialize_spec(self$activity_regularizer),
-    kernel_constraint = serialize_spec(self$kernel_constraint), bias_constraint = serialize_spec(self$bias_constraint),
-    seed = self$seed
+    kernel_constraint = serialize_spec(self$kernel_constraint), bias_constraint = serialize_spec(self$bias_constraint)
   )
 }
 
 as_list_or_null <- function(x) if (is.null(x)) NULL else as.list(x)
 
+# What layers with projections have in common.
+projected_fields <- c(
+  "dropout", "use_bias", "use_gate", "sliding_window", "seed", "kernel_initializer", "bias_initializer",
+  "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint",
+  "query_dense", "key_dense", "value_dense", "gate_dense", "output_dense"
+)
+
 layer_property.multi_head_attention <- function(self, name) {
-  fields <- c(
-    "num_heads", "key_dim", "value_dim", "dropout", "use_bias", "use_gate", "attention_axes", "sliding_window", "seed",
-    "kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer", "activity_regularizer",
-    "kernel_constraint", "bias_constraint", "query_dense", "key_dense", "value_dense", "gate_dense", "output_dense"
-  )
+  fields <- c("num_heads", "key_dim", "value_dim", "attention_axes", projected_fields)
   if (is.null(name)) return(fields)
   if (name == ".shape_arguments") return(c("query_shape", "value_shape", "key_shape"))
   if (name == ".summary") {

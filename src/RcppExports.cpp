@@ -38,6 +38,103 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// cpp_safetensors_header
+Rcpp::List cpp_safetensors_header(const std::string& path);
+RcppExport SEXP _attentive_cpp_safetensors_header(SEXP pathSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const std::string& >::type path(pathSEXP);
+    rcpp_result_gen = Rcpp::wrap(cpp_safetensors_header(path));
+    return rcpp_result_gen;
+END_RCPP
+}
+// cpp_safetensors_arrays
+Rcpp::List cpp_safetensors_arrays(const std::string& path, const Rcpp::IntegerVector& places);
+RcppExport SEXP _attentive_cpp_safetensors_arrays(SEXP pathSEXP, SEXP placesSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::RNGScope rcpp_rngScope_gen;
+    Rcpp::traits::input_parameter< const std::string& >::type path(pathSEXP);
+    Rcpp::traits::input_parameter< const Rcpp::IntegerVector& >::type places(placesSEXP);
+    rcpp_result_gen = Rcpp::wrap(cpp_safetensors_arrays(path, places));
+    return rcpp_result_gen;
+END_RCPP
+}
+// random_seed_key
+Rcpp::NumericVector random_seed_key(double seed);
+RcppExport SEXP _attentive_random_seed_key(SEXP seedSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< double >::type seed(seedSEXP);
+    rcpp_result_gen = Rcpp::wrap(random_seed_key(seed));
+    return rcpp_result_gen;
+END_RCPP
+}
+// kernel_fans
+Rcpp::NumericVector kernel_fans(Rcpp::NumericVector shape, Rcpp::List axes);
+RcppExport SEXP _attentive_kernel_fans(SEXP shapeSEXP, SEXP axesSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type shape(shapeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type axes(axesSEXP);
+    rcpp_result_gen = Rcpp::wrap(kernel_fans(shape, axes));
+    return rcpp_result_gen;
+END_RCPP
+}
+// fill_initial_values
+SEXP fill_initial_values(Rcpp::List config, Rcpp::NumericVector shape, bool float64, Rcpp::NumericVector key, double stream);
+RcppExport SEXP _attentive_fill_initial_values(SEXP configSEXP, SEXP shapeSEXP, SEXP float64SEXP, SEXP keySEXP, SEXP streamSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type config(configSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type shape(shapeSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type key(keySEXP);
+    Rcpp::traits::input_parameter< double >::type stream(streamSEXP);
+    rcpp_result_gen = Rcpp::wrap(fill_initial_values(config, shape, float64, key, stream));
+    return rcpp_result_gen;
+END_RCPP
+}
+// penalty_value
+double penalty_value(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool float64);
+RcppExport SEXP _attentive_penalty_value(SEXP configSEXP, SEXP xSEXP, SEXP shapeSEXP, SEXP float64SEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type config(configSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type shape(shapeSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    rcpp_result_gen = Rcpp::wrap(penalty_value(config, x, shape, float64));
+    return rcpp_result_gen;
+END_RCPP
+}
+// penalty_gradient
+SEXP penalty_gradient(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool float64);
+RcppExport SEXP _attentive_penalty_gradient(SEXP configSEXP, SEXP xSEXP, SEXP shapeSEXP, SEXP float64SEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type config(configSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type x(xSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type shape(shapeSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    rcpp_result_gen = Rcpp::wrap(penalty_gradient(config, x, shape, float64));
+    return rcpp_result_gen;
+END_RCPP
+}
+// constrain_values
+SEXP constrain_values(Rcpp::List config, SEXP w, Rcpp::NumericVector shape, bool float64);
+RcppExport SEXP _attentive_constrain_values(SEXP configSEXP, SEXP wSEXP, SEXP shapeSEXP, SEXP float64SEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type config(configSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type w(wSEXP);
+    Rcpp::traits::input_parameter< Rcpp::NumericVector >::type shape(shapeSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    rcpp_result_gen = Rcpp::wrap(constrain_values(config, w, shape, float64));
+    return rcpp_result_gen;
+END_RCPP
+}
 // pack_numbers
 Rcpp::RawVector pack_numbers(SEXP value, std::string dtype);
 RcppExport SEXP _attentive_pack_numbers(SEXP valueSEXP, SEXP dtypeSEXP) {
@@ -65,6 +162,14 @@ END_RCPP
 static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_attention", (DL_FUNC) &_attentive_engine_multi_head_attention, 7},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
+    {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
+    {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},
+    {"_attentive_random_seed_key", (DL_FUNC) &_attentive_random_seed_key, 1},
+    {"_attentive_kernel_fans", (DL_FUNC) &_attentive_kernel_fans, 2},
+    {"_attentive_fill_initial_values", (DL_FUNC) &_attentive_fill_initial_values, 5},
+    {"_attentive_penalty_value", (DL_FUNC) &_attentive_penalty_value, 4},
+    {"_attentive_penalty_gradient", (DL_FUNC) &_attentive_penalty_gradient, 4},
+    {"_attentive_constrain_values", (DL_FUNC) &_attentive_constrain_values, 4},
     {"_attentive_pack_numbers", (DL_FUNC) &_attentive_pack_numbers, 2},
     {"_attentive_unpack_numbers", (DL_FUNC) &_attentive_unpack_numbers, 3},
     {NULL, NULL, 0}

@@ -1,61 +1,12 @@
-// Multi-head attention: one call from R is one call into the engine.
-#include "r_common.h"
+// Multi-head attention, grouped heads included: one call from R is one call
+// into the engine.
+#include "r_call.h"
 
 #include "engine/multi_head_attention.h"
 
 using namespace attentive;
 
 namespace {
-
-Index as_index(SEXP x) { return static_cast<Index>(Rcpp::as<double>(x)); }
-
-// The list that R hands over, read once: field names are those of attend.R.
-struct Call {
-  explicit Call(const Rcpp::List &list)
-      : float64(Rcpp::as<bool>(list["float64"])), scores(Rcpp::as<int>(list["scores"])),
-        attended(Rcpp::as<int>(list["attended"])), order(Rcpp::as<std::vector<int>>(list["order"])),
-        output(Rcpp::as<std::vector<int>>(list["output"])),
-        score_dim(Rcpp::as<std::vector<int>>(list["score_dim"])) {
-    AttentionShape &a = sizes.attention;
-    a.batch = as_index(list["batch"]);
-    a.free = as_index(list["free"]);
-    a.queries = as_index(list["queries"]);
-    a.keys = as_index(list["keys"]);
-    a.heads = a.groups = as_index(list["heads"]);
-    a.key_size = as_index(list["key_size"]);
-    a.value_size = as_index(list["value_size"]);
-    sizes.output_features = 1;
-    for (int size : output)
-      sizes.output_features = checked_product(sizes.output_features, size);
-  }
-
-  bool float64;
-  int scores; // 0 none, 1 all heads, 2 averaged over the heads
-  int attended;
-  std::vector<int> order, output, score_dim;
-  MultiHeadSizes sizes;
-};
-
-Mask read_mask(const Rcpp::List &list, const AttentionShape &shape) {
-  Mask mask;
-  mask.query = doorway::raw_numbers<std::uint8_t>(list["query"]);
-  mask.key = doorway::raw_numbers<std::uint8_t>(list["key"]);
-  mask.causal = Rcpp::as<bool>(list["causal"]);
-  mask.window = as_index(list["window"]);
-  mask.free = shape.free;
-  mask.queries = shape.queries;
-  mask.keys = shape.keys;
-  SEXP dense = list["dense"];
-  if (!Rf_isNull(dense)) {
-    const auto strides = Rcpp::as<std::vector<double>>(list["strides"]);
-    Index *const parts[] = {&mask.dense_batch, &mask.dense_free, &mask.dense_head,
-                            &mask.dense_query, &mask.dense_key};
-    for (std::size_t i = 0; i < 5; ++i)
-      *parts[i] = static_cast<Index>(strides[i]);
-    mask.dense = doorway::raw_numbers<std::uint8_t>(dense);
-  }
-  return mask;
-}
 
 template <class T> Dense<const T> read_dense(const Rcpp::List &parts, const char *name) {
   if (!parts.containsElementNamed(name))
@@ -70,114 +21,36 @@ template <class T> MultiHeadWeights<const T> read_weights(const Rcpp::List &part
           read_dense<T>(parts, "value"), read_dense<T>(parts, "output")};
 }
 
-// Scores have R's dims [B, free ..., H, T ..., S ...]. With at most one axis in
-// each group the engine writes them in place; otherwise its row-major order
-// differs from R's within a group, and they are reordered afterwards.
-class Scores {
-public:
-  explicit Scores(const Call &call) : call_(call), dims_(call.score_dim) {
-    if (call.scores == 0)
-      return;
-    const std::size_t head = dims_.size() - 1 - 2 * static_cast<std::size_t>(call.attended);
-    if (call.scores == 2)
-      dims_.erase(dims_.begin() + static_cast<std::ptrdiff_t>(head));
-    array_ = doorway::new_array(Rcpp::wrap(dims_));
-    in_place_ = call.attended == 1 && head <= 2;
-    view_.mean_over_heads = call.scores == 2;
-    if (!in_place_)
-      row_major_ = Buffer<double>(array_.size());
-    view_.data = in_place_ ? REAL(array_) : row_major_.data();
-    set_strides();
-  }
-
-  const ScoreView &view() const { return view_; }
-
-  SEXP finish(const Execution &execution) {
-    if (call_.scores == 0)
-      return R_NilValue;
-    if (!in_place_) {
-      const std::vector<Index> dims(dims_.begin(), dims_.end());
-      to_column_major(row_major_.data(), dims.data(), static_cast<int>(dims.size()),
-                      doorway::natural_order(dims.size()).data(), REAL(array_), execution);
-    }
-    return array_;
-  }
-
-private:
-  void set_strides() {
-    const AttentionShape &a = call_.sizes.attention;
-    const Index heads = call_.scores == 2 ? 1 : a.heads;
-    if (in_place_) { // first axis fastest
-      view_.batch = 1;
-      view_.free = a.batch;
-      view_.head = view_.free * a.free;
-      view_.query = view_.head * heads;
-      view_.key = view_.query * a.queries;
-    } else { // last axis fastest
-      view_.key = 1;
-      view_.query = a.keys;
-      view_.head = view_.query * a.queries;
-      view_.free = view_.head * heads;
-      view_.batch = view_.free * a.free;
-    }
-  }
-
-  const Call &call_;
-  std::vector<int> dims_;
-  Rcpp::NumericVector array_;
-  Buffer<double> row_major_;
-  ScoreView view_;
-  bool in_place_ = false;
-};
-
-// The output has the query's dims with the last one replaced by `output`.
-Rcpp::NumericVector new_output(SEXP query, const std::vector<int> &output) {
-  std::vector<Index> dims = doorway::dims_of(query);
-  std::vector<int> out(dims.begin(), dims.end() - 1);
-  out.insert(out.end(), output.begin(), output.end());
-  return doorway::new_array(Rcpp::wrap(out));
-}
-
 template <class T>
-Rcpp::List forward(const Call &call, SEXP query, SEXP value, SEXP key, const Rcpp::List &parts,
-                   const Rcpp::List &masks, const Execution &execution) {
-  MultiHeadSizes sizes = call.sizes;
+Rcpp::List forward(const doorway::Call &call, SEXP query, SEXP value, SEXP key,
+                   const Rcpp::List &parts, const Rcpp::List &masks, const Execution &execution) {
+  MultiHeadSizes sizes;
+  sizes.attention = call.shape;
   sizes.query_features = doorway::dims_of(query).back();
   sizes.value_features = doorway::dims_of(value).back();
   sizes.key_features = doorway::dims_of(key).back();
+  sizes.output_features = call.output_features();
 
-  // an array that plays several parts is converted once
-  const Buffer<T> q = doorway::read_array<T>(query, call.order, execution);
-  const Buffer<T> v = value == query ? Buffer<T>() : doorway::read_array<T>(value, call.order, execution);
-  const T *v_data = value == query ? q.data() : v.data();
-  const Buffer<T> k = key == query || key == value ? Buffer<T>() : doorway::read_array<T>(key, call.order, execution);
-  const T *k_data = key == query ? q.data() : key == value ? v_data : k.data();
-
-  Rcpp::NumericVector output = new_output(query, call.output);
-  Scores scores(call);
+  const doorway::Inputs<T> inputs(query, value, key, call.order, execution);
+  doorway::Output<T> output(query, call);
+  doorway::Scores scores(call);
   AttentionOptions options;
-  options.mask = read_mask(masks, sizes.attention);
-  Buffer<T> result(output.size());
-  multi_head_attention_forward<T>(sizes, {q.data(), k_data, v_data}, read_weights<T>(parts),
-                                  options, result.data(), scores.view(), execution);
-
-  const std::vector<Index> dims = doorway::dims_of(output);
-  std::vector<int> order(call.order.begin(), call.order.end() - 1);
-  while (order.size() < dims.size())
-    order.push_back(static_cast<int>(order.size()));
-  to_column_major(result.data(), dims.data(), static_cast<int>(dims.size()), order.data(),
-                  REAL(output), execution);
-  return Rcpp::List::create(output, scores.finish(execution));
+  options.mask = doorway::read_mask(masks, call.shape);
+  MultiHeadSaved<T> saved;
+  multi_head_attention_forward<T>(sizes, {inputs.query(), inputs.key(), inputs.value()},
+                                  read_weights<T>(parts), options, output.data(), scores.view(),
+                                  saved, execution);
+  return Rcpp::List::create(output.finish(execution), scores.finish(execution));
 }
 
 } // namespace
 
 // [[Rcpp::export(rng = false)]]
 Rcpp::List engine_multi_head_attention(SEXP query, SEXP value, SEXP key, Rcpp::List parts,
-                                        Rcpp::List call, Rcpp::List masks, int threads) {
+                                       Rcpp::List call, Rcpp::List masks, int threads) {
   return doorway::guarded([&] {
     const Execution execution = doorway::execution(threads);
-    const Call c(call);
+    const doorway::Call c(call);
     if (Rf_isNull(key))
       key = value;
     return c.float64 ? forward<double>(c, query, value, key, parts, masks, execution)

@@ -152,6 +152,7 @@ private:
         if (!loaded)
           load_keys(first, last, tile);
         loaded = true;
+        announce(g, last, range.end, tile);
         attend_group(g, static_cast<int>(last - first), tile);
       }
     }
@@ -189,6 +190,18 @@ private:
     tile.v = s_.v;
     tile.k_stride = tile.key_size;
     tile.v_stride = tile.value_size;
+  }
+
+  // While group g works on this tile, line g of each row of the next one is
+  // fetched. Only where tiles are copied: else rows are read once per group.
+  void announce(int g, Index first, Index end, AttentionTile<T> &tile) const {
+    constexpr Index kLine = 64 / sizeof(T);
+    const bool full = call_.grid.packs && first + kTileKeys <= end;
+    const Index at = g * kLine;
+    tile.next_k = full && at < tile.key_size ? call_.k.row(n_, first, kv_head_) + at : nullptr;
+    tile.next_v = full && at < tile.value_size ? call_.v.row(n_, first, kv_head_) + at : nullptr;
+    tile.next_k_stride = call_.k.token_stride;
+    tile.next_v_stride = call_.v.token_stride;
   }
 
   void attend_group(int g, int keys, AttentionTile<T> &tile) {
@@ -259,9 +272,10 @@ private:
           continue;
         const Index t = queries_[at + lane];
         rows[lane] = call_.out.row(n_, t, h_);
-        write_lse(t, !seen ? -std::numeric_limits<T>::infinity()
-                           : static_cast<T>(kLn2) *
-                                 (std::log2(s_.total[at + lane]) - s_.offset[at + lane]));
+        if (call_.lse != nullptr)
+          write_lse(t, !seen ? -std::numeric_limits<T>::infinity()
+                             : static_cast<T>(kLn2) *
+                                   (std::log2(s_.total[at + lane]) - s_.offset[at + lane]));
       }
       finite &= kernels_.unpack_rows(s_.o + at * size, factor, size, group_count(g), rows);
     }

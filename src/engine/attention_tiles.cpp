@@ -6,8 +6,9 @@ namespace attentive {
 
 namespace {
 
-// Queries of a block: as many groups as share each tile of keys.
-constexpr Index kBlockQueries = 128;
+// Queries of a block: the more share a copied tile of keys the better, but the
+// heads of one element should give some tasks to each of several threads.
+constexpr Index kLeastBlock = 128, kTasksOfElement = 16;
 
 // Below this many keys copying tiles together costs more than it brings.
 constexpr Index kKeysToPack = 512;
@@ -18,10 +19,11 @@ template <class T>
 AttentionGrid AttentionGrid::of(const AttentionShape &shape, const AttentionKernels<T> &kernels) {
   AttentionGrid grid;
   grid.lanes = 2 * kernels.lanes;
-  const Index needed = (shape.queries + grid.lanes - 1) / grid.lanes;
-  grid.groups = static_cast<int>(std::min(kBlockQueries / grid.lanes, std::max<Index>(needed, 1)));
+  const Index wanted = shape.queries * shape.heads / kTasksOfElement;
+  const Index block = std::min({std::max(wanted, kLeastBlock), kMaxBlockQueries, shape.queries});
+  grid.groups = static_cast<int>(std::max<Index>(1, (block + grid.lanes - 1) / grid.lanes));
   grid.blocks = (shape.queries + grid.block_queries() - 1) / grid.block_queries();
-  grid.packs = shape.keys >= kKeysToPack && grid.groups > 1;
+  grid.packs = shape.keys >= kKeysToPack && shape.queries >= kLeastBlock;
   return grid;
 }
 

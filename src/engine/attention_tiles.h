@@ -17,8 +17,8 @@ constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 // Keys of a tile: a multiple of the kernels' 8 and 6 rows.
 constexpr int kTileKeys = 96;
 
-// Most queries of a block.
-constexpr int kMaxBlockQueries = 256;
+// Most queries of a block; a multiple of every L.
+constexpr Index kMaxBlockQueries = 512;
 
 // Letters: L lanes of a group, Q = groups * L queries of a block.
 struct AttentionGrid {

@@ -174,7 +174,7 @@ void move_tile(const Move &move, Column column, Index step, const Index *offsets
   }
 }
 
-constexpr Index kTileRuns = 256, kTileRow = 64;
+constexpr Index kTileRuns = 64, kTileRow = 512;
 // Entries below which a second thread is not worth its waking.
 constexpr Index kSerial = 32768;
 

@@ -1,12 +1,16 @@
 // Multi-head attention: projections, core, gate, output projection. What the
-// layer of Keras computes (Vaswani et al. 2017, section 3.2.2).
+// layer of Keras computes (Vaswani et al. 2017, section 3.2.2); with fewer
+// groups than heads, its grouped-query attention (Ainslie et al. 2023).
 //
 // Letters as in attention.h; Dq, Dk, Dv feature sizes of the inputs, E size of
 // the output. Inputs are row-major and already in the order [B, F, T, D]: axes
 // that are attended over come last, before the features.
 #pragma once
 
+#include <functional>
+
 #include "attention.h"
+#include "projection.h"
 
 namespace attentive {
 
@@ -22,23 +26,47 @@ template <class T> struct MultiHeadInputs {
   const T *value = nullptr; // [N, S, Dv]
 };
 
-// kernel [D, H, K] (output: [H, V, E]) and bias [H, K] (output: [E]); a null
-// bias is none.
-template <class T> struct Dense {
-  T *kernel = nullptr, *bias = nullptr;
+// Where their gradients go, each on its own even where two inputs are equal.
+template <class T> struct MultiHeadInputGradients {
+  T *query = nullptr, *key = nullptr, *value = nullptr;
 };
 
-// A null gate.kernel means no gate; gate kernel [Dq, H, V].
-template <class T> struct MultiHeadWeights {
-  Dense<T> query, key, gate, value, output;
+// Kernels query [Dq, H, K], key [Dk, G, K], gate [Dq, H, V], value [Dv, G, V],
+// output [H, V, E]; a null gate.kernel means no gate.
+template <class T> struct MultiHeadWeights { Dense<T> query, key, gate, value, output; };
+
+// What the forward pass leaves for the backward pass, and the outputs of the
+// projections for penalties on activities.
+template <class T> struct MultiHeadSaved {
+  Buffer<T> q, k, v; // [N, T, H, K], [N, S, G, K], [N, S, G, V]
+  Buffer<T> gate;    // [N, T, H, V] after the sigmoid; empty without a gate
+  Buffer<T> context; // [N, T, H, V] before the gate
+  Buffer<T> lse;     // [N, H, T]
 };
 
-// output [N, T, E]; scores.data null: not wanted. options.scale is set here,
-// to 1 / sqrt(K).
+// output [N, T, E]; scores.data null: not wanted; options.scale is set here, to
+// 1 / sqrt(K).
 template <class T>
 void multi_head_attention_forward(const MultiHeadSizes &sizes, const MultiHeadInputs<T> &inputs,
                                   const MultiHeadWeights<const T> &weights,
                                   AttentionOptions options, T *output, const ScoreView &scores,
-                                  const Execution &execution);
+                                  MultiHeadSaved<T> &saved, const Execution &execution);
+
+// Adds the gradient of a penalty on the outputs of one projection to d_values.
+template <class T>
+using ActivityGradient = std::function<void(const T *values, Index size, T *d_values)>;
+
+// d_output [N, T, E] is used up (penalties are added to it); d_scores [N, H, T,
+// S] row-major or null; `output` is needed only with an activity gradient.
+// Writes d_inputs (each of query, key, value on its own) and d_weights.
+template <class T>
+void multi_head_attention_backward(const MultiHeadSizes &sizes, const MultiHeadInputs<T> &inputs,
+                                   const MultiHeadWeights<const T> &weights,
+                                   AttentionOptions options, const T *output,
+                                   const MultiHeadSaved<T> &saved, T *d_output, const T *d_scores,
+                                   const ActivityGradient<T> &activity,
+                                   const MultiHeadInputGradients<T> &d_inputs,
+                                   const MultiHeadWeights<T> &d_weights,
+                                   const Execution &execution);
 
 } // namespace attentive

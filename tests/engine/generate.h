@@ -104,32 +104,41 @@ inline std::string Configuration::describe() const {
   return result;
 }
 
-inline Index draw_length(Dice &dice) {
+// How large a case may be: multiplications of the core, sequences, heads.
+struct Limits {
+  double budget = 1.5e6;
+  Index longest = 70, widest = 300;
+  double long_share = 0.005; // of a few cases the sequences are really long
+};
+
+inline Index draw_length(Dice &dice, const Limits &limits) {
   if (dice.chance(0.12))
     return dice.pick<Index>({0, 1, 1, 1});
-  if (dice.chance(0.3)) // edges of tiles
+  if (dice.chance(0.3) && limits.longest >= 70) // edges of tiles
     return dice.pick<Index>({7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96, 97});
-  return dice.integer(1, 70);
+  return dice.integer(1, limits.longest);
 }
 
-inline Index draw_head_size(Dice &dice) {
+inline Index draw_head_size(Dice &dice, const Limits &limits) {
+  if (limits.widest < 70)
+    return dice.integer(1, limits.widest);
   if (dice.chance(0.5))
     return dice.pick<Index>({1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 32, 33, 40, 64, 80, 96, 128, 256});
-  return dice.chance(0.7) ? dice.integer(1, 70) : dice.integer(1, 300);
+  return dice.chance(0.7) ? dice.integer(1, 70) : dice.integer(1, limits.widest);
 }
 
-inline AttentionShape draw_shape(Dice &dice) {
+inline AttentionShape draw_shape(Dice &dice, const Limits &limits) {
   AttentionShape shape;
   shape.batch = dice.chance(0.03) ? 0 : dice.integer(1, 3);
   shape.free = dice.chance(0.15) ? dice.integer(1, 3) : 1;
-  shape.queries = draw_length(dice);
-  shape.keys = dice.chance(0.4) ? shape.queries : draw_length(dice);
+  shape.queries = draw_length(dice, limits);
+  shape.keys = dice.chance(0.4) ? shape.queries : draw_length(dice, limits);
   shape.groups = dice.integer(1, 3);
   shape.heads = shape.groups * dice.pick<Index>({1, 1, 1, 2, 3});
-  shape.key_size = draw_head_size(dice);
-  shape.value_size = dice.chance(0.5) ? shape.key_size : draw_head_size(dice);
-  double budget = 1.5e6; // multiplications of the textbook
-  if (dice.chance(0.005)) {
+  shape.key_size = draw_head_size(dice, limits);
+  shape.value_size = dice.chance(0.5) ? shape.key_size : draw_head_size(dice, limits);
+  double budget = limits.budget;
+  if (dice.chance(limits.long_share)) {
     shape.queries = dice.integer(1, 1100);
     shape.keys = dice.integer(1, 1100);
     budget = 5e7;
@@ -259,12 +268,13 @@ inline void draw_masks(Dice &dice, Configuration &c) {
   c.mask.key = c.has[kKey] ? c.key.data() : nullptr;
 }
 
-inline Configuration draw_configuration(std::uint64_t seed, std::uint64_t number) {
+inline Configuration draw_configuration(std::uint64_t seed, std::uint64_t number,
+                                        const Limits &limits = {}) {
   Dice dice(seed, number);
   Configuration c;
   c.seed = seed;
   c.number = number;
-  c.shape = draw_shape(dice);
+  c.shape = draw_shape(dice, limits);
   c.scale = 1 / std::sqrt(static_cast<double>(c.shape.key_size));
   if (dice.chance(0.15))
     c.scale = dice.pick({0.0, 1.0, -0.7, 3.0, 0.01});

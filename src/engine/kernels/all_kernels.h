@@ -2,6 +2,7 @@
 // inside the namespace (and target region) of one instruction set, after its
 // simd_<level>.h: nothing below may include anything or use a template of std.
 #include "attention_kernel.h"
+#include "matmul_kernel.h"
 
 #include "backward_kernel.h"
 
@@ -12,5 +13,6 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.attention = attention_kernels<S>();
   table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
+  table.matmul = matmul_kernels<S>();
   return table;
 }

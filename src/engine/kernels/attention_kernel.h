@@ -85,14 +85,25 @@ ATTENTIVE_INLINE void dot_rows(typename S::V (&acc)[kR][kN], const typename S::S
   }
 }
 
+template <int kR, class T>
+ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
+  if (next == nullptr)
+    return;
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r)
+    __builtin_prefetch(next + (s + r) * stride, 0, 3);
+}
+
 // What is done with the scores of kR keys from `s` on, in kN vectors from
 // `vector` on.
-template <class S> struct ExpScores {
+template <class S, bool kMasked> struct ExpScores {
   using T = typename S::Scalar;
   using V = typename S::V;
 
   template <int kR, int kN>
   ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, V (&state)[kN]) {
+    fetch_rows<kR>(tile.next_k, tile.next_k_stride, s);
+    fetch_rows<kR>(tile.next_v, tile.next_v_stride, s);
     V acc[kR][kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
@@ -106,13 +117,17 @@ template <class S> struct ExpScores {
     T *p = tile.p + (s * 2 + vector) * S::kLanes;
     ATTENTIVE_UNROLL
     for (int r = 0; r < kR; ++r) {
+      V e[kN];
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        e[n] = acc[r][n];
+      S::exp2(e);
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n) {
-        V e = S::exp2(acc[r][n]);
-        if (tile.bits != nullptr)
-          e = S::keep(e, tile.bits[s + r] >> ((vector + n) * S::kLanes));
-        state[n] = S::add(state[n], e);
-        S::store(p + (r * 2 + n) * S::kLanes, e);
+        if (kMasked)
+          e[n] = S::keep(e[n], tile.bits[s + r] >> ((vector + n) * S::kLanes));
+        state[n] = S::add(state[n], e[n]);
+        S::store(p + (r * 2 + n) * S::kLanes, e[n]);
       }
     }
   }
@@ -207,7 +222,10 @@ template <class S>
 bool exp_scores(const AttentionTile<typename S::Scalar> &tile, typename S::Scalar limit) {
   S::store(tile.sums, S::zero());
   S::store(tile.sums + S::kLanes, S::zero());
-  all_segments<S, ExpScores<S>>(tile, tile.sums);
+  if (tile.bits != nullptr)
+    all_segments<S, ExpScores<S, true>>(tile, tile.sums);
+  else
+    all_segments<S, ExpScores<S, false>>(tile, tile.sums);
   return S::all_at_most(S::load(tile.sums), limit) &&
          S::all_at_most(S::load(tile.sums + S::kLanes), limit);
 }
@@ -325,7 +343,9 @@ void raise_maximum(const typename S::Scalar *max, typename S::Scalar *offset,
     const V held = S::sub(S::zero(), before);
     V raised = S::max(S::load(max + vector * kLanes), held);
     raised = S::sub(S::zero(), S::max(S::sub(S::zero(), raised), S::sub(S::zero(), largest)));
-    const V factor = S::exp2(S::sub(held, raised));
+    V exponent[1] = {S::sub(held, raised)};
+    S::exp2(exponent);
+    const V factor = exponent[0];
     S::store(at, S::sub(S::zero(), raised));
     T *const sum = total + vector * kLanes;
     S::store(sum, S::mul(S::load(sum), factor));

@@ -25,6 +25,10 @@ template <class T> struct AttentionTile {
   int begin[2] = {0, 0}, end[2] = {0, 0};
   const std::uint32_t *bits = nullptr; // [keys]: the lanes that see a key; null: all
   const T *offset = nullptr;           // [L] added to every score, minus the held maximum
+  // Of each row of the next tile one cache line, fetched on the way by
+  // exp_scores while it works on the same row of this one. Null: nothing.
+  const T *next_k = nullptr, *next_v = nullptr;
+  Index next_k_stride = 0, next_v_stride = 0;
   T *p = nullptr;                      // [keys, L]
   T *sums = nullptr;                   // [L] sums of p over the keys
   T *o = nullptr;                      // [V, L] sum of p v over all tiles so far

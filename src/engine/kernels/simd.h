@@ -13,8 +13,9 @@
 //   keep(v, bits)                             0 in the lanes whose bit is 0
 //   select(bits, a, b)                        a where the bit is 1, else b
 //   all_at_most(v, x)                         false if a lane is above x or NaN
-//   exp2(v)                                   2^v: float 3e-7, double 1e-15, relative;
-//                                             exact 0 and Inf at the ends, NaN stays
+//   exp2(v[n])                                v = 2^v, in place, in n vectors at once:
+//                                             float 3e-7, double 1e-15, relative; exact
+//                                             0 and Inf at the ends, NaN stays NaN
 //   transpose(from, to, to_stride, scale)     to[i * to_stride + j] = from[j][i] * scale
 //                                             for i, j < kBlock, `from` being rows
 //

@@ -12,6 +12,17 @@ ATTENTIVE_INLINE __m256i lanes_of_bits4(std::uint32_t bits) {
   return _mm256_cmpeq_epi64(_mm256_and_si256(all, bit), bit);
 }
 
+// The constants of exp2, as vectors in memory: as invariants of a loop the
+// compiler would keep them in registers and push the accumulators out. The
+// empty instruction hides from it what the pointer points to.
+#define ATTENTIVE_EIGHT(x) {x, x, x, x, x, x, x, x}
+constexpr float kExp2Vectors[8][8] = {
+    ATTENTIVE_EIGHT(1.0f),              ATTENTIVE_EIGHT(kExp2FloatHalf[0]),
+    ATTENTIVE_EIGHT(kExp2FloatHalf[1]), ATTENTIVE_EIGHT(kExp2FloatHalf[2]),
+    ATTENTIVE_EIGHT(kExp2FloatHalf[3]), ATTENTIVE_EIGHT(kExp2FloatHalf[4]),
+    ATTENTIVE_EIGHT(-127.0f),           ATTENTIVE_EIGHT(128.0f)};
+#undef ATTENTIVE_EIGHT
+
 struct VecFloat {
   using Scalar = float;
   using V = __m256;
@@ -44,20 +55,28 @@ struct VecFloat {
   // x = n + f. The exponent is added to the bits of p, which wraps outside of
   // the clamps; at the clamps f is 0 and p is 1, so that the sums of bits are
   // exactly 0 and exactly Inf. NaN: the conversion gives 2^31, the shift 0.
-  ATTENTIVE_INLINE V exp2(V x) {
-    const float *c = kExp2FloatHalf;
-    x = _mm256_max_ps(set(-127.0f), x);
-    x = _mm256_min_ps(set(128.0f), x);
-    const __m256i n = _mm256_cvtps_epi32(x);
-    const V f = _mm256_sub_ps(x, _mm256_cvtepi32_ps(n));
-    V p = set(c[4]);
-    p = fma(p, f, set(c[3]));
-    p = fma(p, f, set(c[2]));
-    p = fma(p, f, set(c[1]));
-    p = fma(p, f, set(c[0]));
-    p = fma(p, f, set(1.0f));
-    return _mm256_castsi256_ps(
-        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(n, 23)));
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    const float *c = kExp2Vectors[0];
+    __asm__("" : "+r"(c));
+    V f[kN], p[kN];
+    __m256i exponent[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm256_min_ps(load(c + 7 * 8), _mm256_max_ps(load(c + 6 * 8), x[n]));
+      const __m256i whole = _mm256_cvtps_epi32(f[n]);
+      f[n] = _mm256_sub_ps(f[n], _mm256_cvtepi32_ps(whole));
+      exponent[n] = _mm256_slli_epi32(whole, 23);
+      p[n] = load(c + 5 * 8);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 4; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], load(c + i * 8));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p[n]), exponent[n]));
   }
   ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
                                   float scale) {
@@ -95,19 +114,27 @@ struct VecDouble {
     return _mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_set1_pd(x), _CMP_LE_OQ)) == 0xf;
   }
   // As for floats, with the exponent at bit 52.
-  ATTENTIVE_INLINE V exp2(V x) {
-    const double *c = kExp2DoubleHalf;
-    x = _mm256_max_pd(set(-1023.0), x);
-    x = _mm256_min_pd(set(1024.0), x);
-    const __m128i n = _mm256_cvtpd_epi32(x);
-    const V f = _mm256_sub_pd(x, _mm256_cvtepi32_pd(n));
-    V p = set(c[10]);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    V f[kN], p[kN];
+    __m256i exponent[kN];
     ATTENTIVE_UNROLL
-    for (int i = 9; i >= 0; --i)
-      p = fma(p, f, set(c[i]));
-    p = fma(p, f, set(1.0));
-    return _mm256_castsi256_pd(_mm256_add_epi64(
-        _mm256_castpd_si256(p), _mm256_slli_epi64(_mm256_cvtepi32_epi64(n), 52)));
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm256_min_pd(set(1024.0), _mm256_max_pd(set(-1023.0), x[n]));
+      const __m128i whole = _mm256_cvtpd_epi32(f[n]);
+      f[n] = _mm256_sub_pd(f[n], _mm256_cvtepi32_pd(whole));
+      exponent[n] = _mm256_slli_epi64(_mm256_cvtepi32_epi64(whole), 52);
+      p[n] = set(kExp2DoubleHalf[10]);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 9; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], set(kExp2DoubleHalf[i]));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm256_castsi256_pd(_mm256_add_epi64(
+          _mm256_castpd_si256(fma(p[n], f[n], set(1.0))), exponent[n]));
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {

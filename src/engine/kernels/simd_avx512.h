@@ -28,15 +28,22 @@ struct VecFloat {
   }
   // x = floor(x) + f; the processor's own scaling takes the floor, and gives
   // exact 0, Inf and NaN where they belong.
-  ATTENTIVE_INLINE V exp2(V x) {
-    const V f = _mm512_maskz_reduce_ps(0xffff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    V p = set(kExp2FloatUnit[4]);
-    p = fma(p, f, set(kExp2FloatUnit[3]));
-    p = fma(p, f, set(kExp2FloatUnit[2]));
-    p = fma(p, f, set(kExp2FloatUnit[1]));
-    p = fma(p, f, set(kExp2FloatUnit[0]));
-    p = fma(p, f, set(1.0f));
-    return _mm512_maskz_scalef_ps(0xffff, p, x);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    V f[kN], p[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm512_maskz_reduce_ps(0xffff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      p[n] = set(kExp2FloatUnit[4]);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 3; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], set(kExp2FloatUnit[i]));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm512_maskz_scalef_ps(0xffff, fma(p[n], f[n], set(1.0f)), x[n]);
   }
   ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
                                   float scale) {
@@ -74,14 +81,22 @@ struct VecDouble {
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     return _mm512_cmp_pd_mask(v, _mm512_set1_pd(x), _CMP_LE_OQ) == 0xff;
   }
-  ATTENTIVE_INLINE V exp2(V x) {
-    const V f = _mm512_maskz_reduce_pd(0xff, x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-    V p = set(kExp2DoubleUnit[10]);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    V f[kN], p[kN];
     ATTENTIVE_UNROLL
-    for (int i = 9; i >= 0; --i)
-      p = fma(p, f, set(kExp2DoubleUnit[i]));
-    p = fma(p, f, set(1.0));
-    return _mm512_maskz_scalef_pd(0xff, p, x);
+    for (int n = 0; n < kN; ++n) {
+      f[n] = _mm512_maskz_reduce_pd(0xff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      p[n] = set(kExp2DoubleUnit[10]);
+    }
+    ATTENTIVE_UNROLL
+    for (int i = 9; i >= 0; --i) {
+      ATTENTIVE_UNROLL
+      for (int n = 0; n < kN; ++n)
+        p[n] = fma(p[n], f[n], set(kExp2DoubleUnit[i]));
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = _mm512_maskz_scalef_pd(0xff, fma(p[n], f[n], set(1.0)), x[n]);
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {

@@ -85,14 +85,16 @@ template <class T, class I, int kN> struct PlainVec {
 };
 
 struct VecFloat : PlainVec<float, std::int32_t, 4> {
-  ATTENTIVE_INLINE V exp2(V x) {
-    return exp2_with<5>(x, kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_with<5>(x[n], kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
   }
 };
 
 struct VecDouble : PlainVec<double, std::int64_t, 2> {
-  ATTENTIVE_INLINE V exp2(V x) {
-    return exp2_with<11>(x, kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_with<11>(x[n], kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);
   }
 };
 

@@ -41,7 +41,7 @@ struct VecFloat {
   }
   // As in simd_avx2.h, but the power of two is a factor: ARM converts NaN to 0,
   // and its minimum and maximum keep NaN.
-  ATTENTIVE_INLINE V exp2(V x) {
+  ATTENTIVE_INLINE V exp2_of(V x) {
     const float *c = kExp2FloatHalf;
     x = vminq_f32(vmaxq_f32(x, set(-127.0f)), set(128.0f));
     const int32x4_t n = vcvtnq_s32_f32(x);
@@ -53,6 +53,11 @@ struct VecFloat {
     p = fma(p, f, set(c[0]));
     p = fma(p, f, set(1.0f));
     return vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)));
+  }
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_of(x[n]);
   }
   ATTENTIVE_INLINE void transpose(const float *const *from, float *to, std::ptrdiff_t to_stride,
                                   float scale) {
@@ -107,7 +112,7 @@ struct VecDouble {
     const uint64x2_t yes = vcleq_f64(v, vdupq_n_f64(x));
     return (vgetq_lane_u64(yes, 0) & vgetq_lane_u64(yes, 1)) != 0;
   }
-  ATTENTIVE_INLINE V exp2(V x) {
+  ATTENTIVE_INLINE V exp2_of(V x) {
     const double *c = kExp2DoubleHalf;
     x = vminq_f64(vmaxq_f64(x, set(-1023.0)), set(1024.0));
     const int64x2_t n = vcvtnq_s64_f64(x);
@@ -118,6 +123,11 @@ struct VecDouble {
       p = fma(p, f, set(c[i]));
     p = fma(p, f, set(1.0));
     return vmulq_f64(p, vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(n, vdupq_n_s64(1023)), 52)));
+  }
+  template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      x[n] = exp2_of(x[n]);
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {

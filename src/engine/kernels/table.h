@@ -10,6 +10,7 @@
 #include "attention_table.h"
 #include "backward_table.h"
 #include "dropout_table.h"
+#include "matmul_table.h"
 
 namespace attentive {
 
@@ -18,6 +19,7 @@ template <class T> struct Kernels {
   AttentionKernels<T> attention;
   BackwardKernels<T> backward;
   DropoutKernels dropout;
+  MatmulKernels<T> matmul;
 };
 
 // The kernels of the level in use (cpu.h).

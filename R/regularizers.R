@@ -1,0 +1,158 @@
+# Regularizers: penalties that weights or activities add to the loss.
+
+#' Penalties on weights and activities
+#'
+#' A regularizer adds a penalty to the loss that is minimised, which keeps weights (or the outputs of projections) small.
+#'
+#' @details
+#' * `regularizer_l1()`: \eqn{l_1 \sum |x|}
+#' * `regularizer_l2()`: \eqn{l_2 \sum x^2}
+#' * `regularizer_l1_l2()`: the sum of both. Its defaults are 0, as in keras3; the *name* `"l1_l2"` means 0.01 for both.
+#' * `regularizer_orthogonal()`: `factor` times the mean of \eqn{|\langle u_i, u_j\rangle|} over all pairs of different rows (or columns) of a matrix,
+#'   each divided by its length. For matrices only, so not for the kernels of attention layers.
+#'
+#' A layer lists its penalties in `layer$losses` after each call. With an activity regularizer the penalty of each projection's output is
+#' divided by the batch size.
+#'
+#' A regularizer can be given to a layer by name (`"l2"`, `"L2"`, `"l1_l2"`), as an object, as the function itself without a call
+#' (`regularizer_l2`), as an R function of the array that returns a number, as a list with `class_name` and `config`, or as `NULL` for
+#' none. Numbers stay as they are: 0.01 is not rounded to single precision, as Keras does for L1.
+#'
+#' @param l1,l2,factor Numbers that are not negative.
+#' @param mode `"rows"` or `"columns"`.
+#' @return A regularizer: a function of an array that returns the penalty, a number.
+#' @family regularizers and constraints
+#' @examples
+#' regularizer_l2(0.01)(c(1, 2, 3))
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = regularizer_l1(0.001))
+#' @export
+regularizer_l1 <- function(l1 = 0.01) {
+  new_specification("regularizer", "l1", list(l1 = check_coefficient(l1, "l1", 0.01, environment())))
+}
+
+#' @rdname regularizer_l1
+#' @export
+regularizer_l2 <- function(l2 = 0.01) {
+  new_specification("regularizer", "l2", list(l2 = check_coefficient(l2, "l2", 0.01, environment())))
+}
+
+#' @rdname regularizer_l1
+#' @export
+regularizer_l1_l2 <- function(l1 = 0, l2 = 0) {
+  call <- environment()
+  new_specification("regularizer", "l1_l2", list(l1 = check_coefficient(l1, "l1", 0, call), l2 = check_coefficient(l2, "l2", 0, call)))
+}
+
+#' @rdname regularizer_l1
+#' @export
+regularizer_orthogonal <- function(factor = 0.01, mode = "rows") {
+  call <- environment()
+  new_specification("regularizer", "orthogonal", list(
+    factor = check_coefficient(factor, "factor", 0.01, call), mode = check_choice(mode, "mode", c("rows", "columns"), call)
+  ))
+}
+
+# NULL is Keras's None: the default.
+check_coefficient <- function(x, arg, default, call = NULL) {
+  if (is.null(x)) default else check_number(x, arg, 0, call = call)
+}
+
+#' A penalty of one's own
+#'
+#' Makes a regularizer from an R function, and from its gradient where a layer with it is to be trained.
+#'
+#' @details
+#' A plain R function can be given to a layer as it is; its attribute `gradient`, if it has one, is used as `gradient` here.
+#'
+#' @param fun A function of an array that returns one number.
+#' @param gradient `NULL`, or a function of an array that returns the derivatives of `fun`, an array of the same dim.
+#' @return A regularizer.
+#' @family regularizers and constraints
+#' @examples
+#' smooth <- regularizer_custom(
+#'   function(w) 0.1 * sum(sqrt(w^2 + 1)),
+#'   gradient = function(w) 0.1 * w / sqrt(w^2 + 1)
+#' )
+#' smooth(c(-1, 0, 2))
+#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = smooth)
+#' @export
+regularizer_custom <- function(fun, gradient = NULL) {
+  specification_from_function("regularizer", fun, gradient, "fun", environment())
+}
+
+# Values -------------------------------------------------------------------------
+
+# The numbers of a penalty: an R array, or the bytes of a variable with its
+# shape and dtype.
+regularizer_value <- function(regularizer, x, shape = array_shape(x), dtype = "float64", arg = "regularizer", call = NULL) {
+  data <- specification_data(regularizer)
+  if (data$kind == "function") {
+    return(check_penalty(data$fun(if (is.raw(x)) unpack_numbers(x, shape, dtype) else x), arg, call))
+  }
+  check_matrix_penalty(data, shape, arg, call)
+  penalty_value(engine_penalty(data), x, as.double(shape), dtype == "float64")
+}
+
+# The derivatives, in the form in which the numbers came.
+regularizer_gradient <- function(regularizer, x, shape = array_shape(x), dtype = "float64", arg = "regularizer", call = NULL) {
+  data <- specification_data(regularizer)
+  if (data$kind != "function") {
+    check_matrix_penalty(data, shape, arg, call)
+    return(penalty_gradient(engine_penalty(data), x, as.double(shape), dtype == "float64"))
+  }
+  if (is.null(data$gradient)) {
+    abort_attentive("argument", sprintf("`%s` is an R function without a gradient; training needs one.", arg),
+      hint = "Give it as `regularizer_custom(fun, gradient = function(w) ...)`.", arg = arg, call = call
+    )
+  }
+  gradient <- data$gradient(if (is.raw(x)) unpack_numbers(x, shape, dtype) else x)
+  if (!is.numeric(gradient) || length(gradient) != prod(shape)) {
+    abort_attentive("shape",
+      sprintf("The gradient of `%s` must be a numeric array of dim %s, not %s.", arg, format_shape(shape), describe(gradient)),
+      arg = arg, call = call
+    )
+  }
+  gradient <- array(as.double(gradient), shape)
+  if (is.raw(x)) pack_numbers(gradient, dtype) else gradient
+}
+
+engine_penalty <- function(data) {
+  if (data$kind == "orthogonal") {
+    list(orthogonal = TRUE, factor = data$config$factor, columns = data$config$mode == "columns")
+  } else {
+    list(orthogonal = FALSE, l1 = c(data$config$l1, 0)[[1L]], l2 = c(data$config$l2, 0)[[1L]])
+  }
+}
+
+check_matrix_penalty <- function(data, shape, arg, call = NULL) {
+  if (data$kind != "orthogonal" || length(shape) == 2L) return(invisible())
+  abort_attentive("shape", sprintf("`%s` is `regularizer_orthogonal()`, which is for matrices only, not for dim %s.", arg, format_shape(shape)),
+    hint = "For kernels of more axes: `regularizer_l2()`, or a function of your own.", arg = arg, call = call
+  )
+}
+
+check_penalty <- function(value, arg, call = NULL) {
+  if (is.numeric(value) && length(value) == 1L && !is.factor(value)) return(as.double(value))
+  abort_argument(value, sprintf("%s(x)", arg), "one number",
+    hint = "A regularizer is a function of an array that returns its penalty, such as `function(x) 0.01 * sum(x^2)`.", call = call
+  )
+}
+
+call_regularizer <- function(specification, x, call = NULL) {
+  regularizer_value(restored(specification), as_numbers(x, "x", call), call = call)
+}
+
+# The object of these data, for code that is called from inside it.
+restored <- function(specification) {
+  do.call(new_specification, specification)
+}
+
+# Doubles with the dim that they came with; variables as their array.
+as_numbers <- function(x, arg, call = NULL) {
+  if (inherits(x, "attentive_variable")) x <- as.array(x)
+  if (!(is.numeric(x) || is.logical(x)) || is.factor(x) || is.data.frame(x)) {
+    abort_argument(x, arg, "a numeric array", call = call)
+  }
+  if (!is.double(x)) storage.mode(x) <- "double"
+  x
+}

@@ -1,0 +1,145 @@
+# Attention without projections: what layer_attention() and
+# layer_additive_attention() share. Their call takes one list of arrays.
+#
+# A kind of layer adds the method
+#   layer_attend(self, inputs, sizes, masks, threads)   one call of the engine
+
+layer_attend <- function(self, inputs, sizes, masks, threads) UseMethod("layer_attend")
+
+unprojected_dots <- c("activity_regularizer")
+
+# What a user calls. The formals are Keras's, in its order; `...` takes
+# `object`, keras3's name of the first argument, and `threads`.
+unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attention_scores = FALSE,
+                             use_causal_mask = FALSE, ...) {
+  call_unprojected_attention(
+    parent.env(environment()), inputs, mask, training, return_attention_scores, use_causal_mask, list(...), environment()
+  )
+}
+
+call_unprojected_attention <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
+  check_extra(self, extra, call)
+  if (!is.null(extra$object)) { # keras3's name of the first argument: the others move by one
+    if (!missing(inputs)) mask <- inputs
+    inputs <- extra$object
+  }
+  if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
+  inputs <- split_inputs(inputs, call)
+  sizes <- Map(check_input, inputs, names(inputs), list(call))
+  causal <- check_flag(use_causal_mask, "use_causal_mask", call = call)
+  scores <- check_flag(return_attention_scores, "return_attention_scores", call = call)
+  check_training(self, training, call)
+  threads <- call_threads(extra, call)
+
+  # the sizes are checked before anything is built, so that an error leaves the layer as it was
+  check_unprojected_shapes(self, sizes, call)
+  rank <- length(sizes$query)
+  plan <- attention_plan(1L, rank - 2L, sizes$query, sizes$value)
+  bytes <- split_mask(mask, sizes, plan$order[-rank], call)
+  if (!self$built) layer_build(self, stats::setNames(sizes, paste0(names(sizes), "_shape")), call)
+
+  scores <- if (scores) 2L else 0L # there is one head: its scores have no axis of heads
+  features <- sizes$value[[rank]]
+  result <- layer_attend(
+    self, inputs, engine_sizes(self, plan, 1L, 1L, sizes$query[[rank]], features, features, scores),
+    engine_masks(bytes$query, bytes$value, causal = causal), threads
+  )
+  attention_result(result, plan, scores, inputs$query, inputs$key)
+}
+
+# The arrays of a call; one alone plays all parts.
+split_inputs <- function(inputs, call = NULL) {
+  if (!is.list(inputs) || is.data.frame(inputs)) {
+    if (is.null(dim(inputs)) || is.data.frame(inputs)) {
+      abort_argument(inputs, "inputs", "a list of query, value and maybe key", call = call)
+    }
+    inputs <- list(inputs)
+  }
+  if (length(inputs) < 1L || length(inputs) > 3L) {
+    abort_argument(inputs, "inputs", "a list of query, value and maybe key, of length 2 or 3", call = call)
+  }
+  inputs <- by_array_argument(inputs, "inputs", "query, value and maybe key", call)
+  if (is.null(inputs$query)) abort_missing("query", "an array [batch, tokens, features]", call)
+  if (is.null(inputs$value)) inputs$value <- inputs$query
+  if (is.null(inputs$key)) inputs$key <- inputs$value
+  inputs
+}
+
+# The masks of a call as bytes. A mask of the key is checked and, as in Keras,
+# not used: the value's mask says which positions are real.
+split_mask <- function(mask, sizes, order, call = NULL) {
+  if (is.null(mask)) return(NULL)
+  if (!is.list(mask) || is.data.frame(mask) || length(mask) < 2L || length(mask) > 3L) {
+    abort_argument(mask, "mask", "a list of the masks of query and value, of length 2 or 3",
+      hint = if (is.numeric(mask) && length(dim(mask)) > 2L) {
+        "Query, value and key go into one list: `layer(list(query, value))`."
+      } else {
+        "With a mask of the value alone: `mask = list(NULL, value_mask)`."
+      }, call = call, class = "mask"
+    )
+  }
+  mask <- by_array_argument(mask, "mask", "the masks of query, value and maybe key", call)
+  Map(function(part, arg, size) {
+    padding_bytes(part, sprintf("mask$%s", arg), size[-length(size)], order, call)
+  }, mask, names(mask), sizes[names(mask)])
+}
+
+check_unprojected_shapes <- function(self, sizes, call = NULL) {
+  rank <- length(sizes$query)
+  check_related_shapes(sizes$query, sizes$value, sizes$key, rank - 2L, call)
+  features <- sizes$query[[rank]]
+  if (differ(features, sizes$key[[rank]])) {
+    abort_attentive("shape", "query and key must have the same number of features, the last dimension.",
+      hint = sprintf("query %s, key %s", format_shape(sizes$query), format_shape(sizes$key)), call = call
+    )
+  }
+  if (!is.null(self$features) && differ(features, self$features)) {
+    abort_attentive("shape",
+      sprintf("The layer \"%s\" was built for a `query` with %d features, not %s: %s.",
+        self$name, self$features, format(features), format_shape(sizes$query)), call = call
+    )
+  }
+}
+
+# The shapes of build() and compute_output_shape(), checked and completed.
+unprojected_shapes <- function(self, shapes, call = NULL) {
+  sizes <- check_input_shapes(shapes, call)
+  check_unprojected_shapes(self, sizes, call)
+  sizes
+}
+
+layer_output_shape.unprojected_attention <- function(self, shapes, call = NULL) {
+  sizes <- unprojected_shapes(self, shapes, call)
+  rank <- length(sizes$query)
+  c(sizes$query[-rank], sizes$value[[rank]])
+}
+
+# The arguments that both constructors take last: only when everything is
+# checked is the random stream touched.
+take_unprojected_arguments <- function(self, dropout, seed, dots, call = NULL) {
+  self$dropout <- check_number(dropout, "dropout", 0, 1, call = call)
+  self$activity_regularizer <- as_regularizer(dots$activity_regularizer, "activity_regularizer", call)
+  take_seed(self, seed, call)
+}
+
+# A weight of this kind of layer, added to the others.
+add_weight <- function(self, name, value, shape) {
+  self[[name]] <- new_variable(value, shape, self$dtype, name, paste0(self$name, "/", name))
+  self$weights <- c(self$weights, list(self[[name]]))
+}
+
+# Entries of the configuration that Keras's base class writes where they are used.
+base_config <- function(self) {
+  if (is.null(self$activity_regularizer)) return(NULL)
+  list(activity_regularizer = serialize_spec(self$activity_regularizer))
+}
+
+# layer_property() of both: `fields` are what the layer has, `summary` its line.
+unprojected_property <- function(self, name, fields, summary) {
+  fields <- c(fields, "dropout", "seed", "activity_regularizer")
+  if (is.null(name)) return(fields)
+  if (name == ".shape_arguments") return(c("query_shape", "value_shape", "key_shape"))
+  if (name == ".summary") return(summary)
+  if (!name %in% fields) return(unknown_property(self, name, fields))
+  self[[name]]
+}

@@ -1,0 +1,180 @@
+// What the calls of all attention layers share at the doorway: sizes, masks,
+// inputs, scores and the output.
+#pragma once
+
+#include "r_common.h"
+
+#include "engine/attention.h"
+
+namespace attentive {
+namespace doorway {
+
+inline Index as_index(SEXP x) { return static_cast<Index>(Rcpp::as<double>(x)); }
+
+// The list that R hands over, read once: field names are those of attend.R.
+struct Call {
+  explicit Call(const Rcpp::List &list)
+      : float64(Rcpp::as<bool>(list["float64"])), scores(Rcpp::as<int>(list["scores"])),
+        attended(Rcpp::as<int>(list["attended"])), order(Rcpp::as<std::vector<int>>(list["order"])),
+        output(Rcpp::as<std::vector<int>>(list["output"])),
+        score_dim(Rcpp::as<std::vector<int>>(list["score_dim"])) {
+    shape.batch = as_index(list["batch"]);
+    shape.free = as_index(list["free"]);
+    shape.queries = as_index(list["queries"]);
+    shape.keys = as_index(list["keys"]);
+    shape.heads = as_index(list["heads"]);
+    shape.groups = as_index(list["groups"]);
+    shape.key_size = as_index(list["key_size"]);
+    shape.value_size = as_index(list["value_size"]);
+  }
+
+  // E, the product of the sizes that replace the query's features.
+  Index output_features() const {
+    Index features = 1;
+    for (int size : output)
+      features = checked_product(features, size);
+    return features;
+  }
+
+  bool float64;
+  int scores; // 0 none, 1 all heads, 2 averaged over the heads
+  int attended;
+  std::vector<int> order, output, score_dim;
+  AttentionShape shape;
+};
+
+inline Mask read_mask(const Rcpp::List &list, const AttentionShape &shape) {
+  Mask mask;
+  mask.query = raw_numbers<std::uint8_t>(list["query"]);
+  mask.key = raw_numbers<std::uint8_t>(list["key"]);
+  mask.causal = Rcpp::as<bool>(list["causal"]);
+  mask.window = as_index(list["window"]);
+  mask.free = shape.free;
+  mask.queries = shape.queries;
+  mask.keys = shape.keys;
+  SEXP dense = list["dense"];
+  if (!Rf_isNull(dense)) {
+    const auto strides = Rcpp::as<std::vector<double>>(list["strides"]);
+    Index *const parts[] = {&mask.dense_batch, &mask.dense_free, &mask.dense_head,
+                            &mask.dense_query, &mask.dense_key};
+    for (std::size_t i = 0; i < 5; ++i)
+      *parts[i] = static_cast<Index>(strides[i]);
+    mask.dense = raw_numbers<std::uint8_t>(dense);
+  }
+  return mask;
+}
+
+// Query, key and value as row-major T. An array that plays several parts is
+// converted once.
+template <class T> class Inputs {
+public:
+  Inputs(SEXP query, SEXP value, SEXP key, const std::vector<int> &order,
+         const Execution &execution)
+      : query_(read_array<T>(query, order, execution)) {
+    if (value != query)
+      value_ = read_array<T>(value, order, execution);
+    if (key != query && key != value)
+      key_ = read_array<T>(key, order, execution);
+    value_data_ = value == query ? query_.data() : value_.data();
+    key_data_ = key == query ? query_.data() : key == value ? value_data_ : key_.data();
+  }
+  const T *query() const { return query_.data(); }
+  const T *value() const { return value_data_; }
+  const T *key() const { return key_data_; }
+
+private:
+  Buffer<T> query_, value_, key_;
+  const T *value_data_, *key_data_;
+};
+
+// Scores have R's dims [B, free ..., H, T ..., S ...]. With at most one axis in
+// each group the engine writes them in place; otherwise its row-major order
+// differs from R's within a group, and they are reordered afterwards.
+class Scores {
+public:
+  explicit Scores(const Call &call) : call_(call), dims_(call.score_dim) {
+    if (call.scores == 0)
+      return;
+    const std::size_t head = dims_.size() - 1 - 2 * static_cast<std::size_t>(call.attended);
+    if (call.scores == 2)
+      dims_.erase(dims_.begin() + static_cast<std::ptrdiff_t>(head));
+    array_ = new_array(Rcpp::wrap(dims_));
+    in_place_ = call.attended == 1 && head <= 2;
+    view_.mean_over_heads = call.scores == 2;
+    if (!in_place_)
+      row_major_ = Buffer<double>(array_.size());
+    view_.data = in_place_ ? REAL(array_) : row_major_.data();
+    set_strides();
+  }
+
+  const ScoreView &view() const { return view_; }
+
+  SEXP finish(const Execution &execution) {
+    if (call_.scores == 0)
+      return R_NilValue;
+    if (!in_place_) {
+      const std::vector<Index> dims(dims_.begin(), dims_.end());
+      to_column_major(row_major_.data(), dims.data(), static_cast<int>(dims.size()),
+                      natural_order(dims.size()).data(), REAL(array_), execution);
+    }
+    return array_;
+  }
+
+private:
+  void set_strides() {
+    const AttentionShape &a = call_.shape;
+    const Index heads = call_.scores == 2 ? 1 : a.heads;
+    if (in_place_) { // first axis fastest
+      view_.batch = 1;
+      view_.free = a.batch;
+      view_.head = view_.free * a.free;
+      view_.query = view_.head * heads;
+      view_.key = view_.query * a.queries;
+    } else { // last axis fastest
+      view_.key = 1;
+      view_.query = a.keys;
+      view_.head = view_.query * a.queries;
+      view_.free = view_.head * heads;
+      view_.batch = view_.free * a.free;
+    }
+  }
+
+  const Call &call_;
+  std::vector<int> dims_;
+  Rcpp::NumericVector array_;
+  Buffer<double> row_major_;
+  ScoreView view_;
+  bool in_place_ = false;
+};
+
+// The output as an R array: the query's dims with the last one replaced.
+template <class T> class Output {
+public:
+  Output(SEXP query, const Call &call) : call_(call) {
+    const std::vector<Index> dims = dims_of(query);
+    std::vector<int> out(dims.begin(), dims.end() - 1);
+    out.insert(out.end(), call.output.begin(), call.output.end());
+    array_ = new_array(Rcpp::wrap(out));
+    numbers_ = Buffer<T>(array_.size());
+  }
+
+  T *data() { return numbers_.data(); }
+
+  SEXP finish(const Execution &execution) {
+    const std::vector<Index> dims = dims_of(array_);
+    std::vector<int> order(call_.order.begin(), call_.order.end() - 1);
+    while (order.size() < dims.size())
+      order.push_back(static_cast<int>(order.size()));
+    to_column_major(numbers_.data(), dims.data(), static_cast<int>(dims.size()), order.data(),
+                    REAL(array_), execution);
+    return array_;
+  }
+
+private:
+  const Call &call_;
+  Rcpp::NumericVector array_;
+  Buffer<T> numbers_;
+};
+
+} // namespace doorway
+} // namespace attentive

@@ -1,0 +1,173 @@
+// A whole layer to be computed: a configuration of the core, the sizes around
+// it, inputs and weights, and the gradients that arrive at output and scores.
+//
+// Letters as in attention.h and multi_head_attention.h.
+#pragma once
+
+#include "generate.h"
+#include "multi_head_attention_naive.h"
+
+namespace attentive_test {
+
+// What the layer depends on, in Keras's order of weights. Absent leaves (no
+// bias, no gate) are empty.
+enum Leaf {
+  kQueryInput,
+  kKeyInput,
+  kValueInput,
+  kQueryKernel,
+  kQueryBias,
+  kKeyKernel,
+  kKeyBias,
+  kGateKernel,
+  kGateBias,
+  kValueKernel,
+  kValueBias,
+  kOutputKernel,
+  kOutputBias,
+  kLeaves
+};
+inline const char *leaf_name(int leaf) {
+  const char *names[] = {"query",      "key",          "value",      "query kernel",
+                         "query bias", "key kernel",   "key bias",   "gate kernel",
+                         "gate bias",  "value kernel", "value bias", "output kernel",
+                         "output bias"};
+  return names[leaf];
+}
+
+template <class T> using Leaves = std::vector<std::vector<T>>; // by Leaf
+
+template <class To, class From> Leaves<To> convert(const Leaves<From> &leaves) {
+  Leaves<To> result;
+  for (const std::vector<From> &leaf : leaves) {
+    result.emplace_back();
+    for (From x : leaf)
+      result.back().push_back(static_cast<To>(x));
+  }
+  return result;
+}
+
+struct LayerProblem {
+  Configuration c; // its scale is not used: a layer has its own
+  MultiHeadSizes sizes;
+  Leaves<double> leaves;
+  std::vector<double> upstream;        // [N, T, E]
+  std::vector<double> scores_upstream; // [N, H, T, S], or empty
+
+  Index output_size() const {
+    return sizes.attention.elements() * sizes.attention.queries * sizes.output_features;
+  }
+  Index scores_size() const {
+    const AttentionShape &a = sizes.attention;
+    return a.elements() * a.heads * a.queries * a.keys;
+  }
+};
+
+// The leaves of one scalar type as a layer takes them.
+template <class T> MultiHeadInputs<T> inputs_of(const Leaves<T> &x) {
+  return {x[kQueryInput].data(), x[kKeyInput].data(), x[kValueInput].data()};
+}
+
+template <class T> MultiHeadWeights<const T> weights_of(const Leaves<T> &x) {
+  const auto data = [&](Leaf leaf) { return x[leaf].empty() ? nullptr : x[leaf].data(); };
+  MultiHeadWeights<const T> weights;
+  weights.query = {data(kQueryKernel), data(kQueryBias)};
+  weights.key = {data(kKeyKernel), data(kKeyBias)};
+  weights.gate = {data(kGateKernel), data(kGateBias)};
+  weights.value = {data(kValueKernel), data(kValueBias)};
+  weights.output = {data(kOutputKernel), data(kOutputBias)};
+  return weights;
+}
+
+// Uniform numbers of mean 0 and the given standard deviation.
+inline std::vector<double> draw_numbers(std::uint64_t key, std::uint64_t stream, Index size,
+                                        double sd) {
+  std::vector<double> x(static_cast<std::size_t>(size));
+  const double half = sd * 1.7320508075688772;
+  fill_uniform(key, stream, -half, half, x.data(), size);
+  return x;
+}
+
+// Sizes of the leaves, 0 where absent.
+inline std::vector<Index> leaf_sizes(const MultiHeadSizes &z, bool bias, bool gate) {
+  const AttentionShape &a = z.attention;
+  const Index n = a.elements(), hk = a.heads * a.key_size, gk = a.groups * a.key_size;
+  const Index hv = a.heads * a.value_size, gv = a.groups * a.value_size;
+  return {n * a.queries * z.query_features,
+          n * a.keys * z.key_features,
+          n * a.keys * z.value_features,
+          z.query_features * hk,
+          bias ? hk : 0,
+          z.key_features * gk,
+          bias ? gk : 0,
+          gate ? z.query_features * hv : 0,
+          gate && bias ? hv : 0,
+          z.value_features * gv,
+          bias ? gv : 0,
+          hv * z.output_features,
+          bias ? z.output_features : 0};
+}
+
+// NaN in tokens that nobody may see: keys and values hidden from all queries,
+// queries that see nothing in any head.
+inline void hide_nan(LayerProblem &p) {
+  const Configuration &c = p.c;
+  const AttentionShape &a = c.shape;
+  const auto spoil = [](std::vector<double> &x, Index token, Index features) {
+    std::fill_n(x.begin() + token * features, features, std::nan(""));
+  };
+  for (Index n = 0; n < a.elements(); ++n) {
+    std::vector<bool> key_seen(static_cast<std::size_t>(a.keys), false);
+    for (Index t = 0; t < a.queries; ++t) {
+      bool sees_any = false;
+      for (Index h = 0; h < a.heads; ++h)
+        for (Index s = 0; s < a.keys; ++s)
+          if (c.mask.may_attend(n, h, t, s))
+            sees_any = key_seen[static_cast<std::size_t>(s)] = true;
+      if (!sees_any)
+        spoil(p.leaves[kQueryInput], n * a.queries + t, p.sizes.query_features);
+    }
+    for (Index s = 0; s < a.keys; ++s)
+      if (!key_seen[static_cast<std::size_t>(s)]) {
+        spoil(p.leaves[kKeyInput], n * a.keys + s, p.sizes.key_features);
+        spoil(p.leaves[kValueInput], n * a.keys + s, p.sizes.value_features);
+      }
+  }
+}
+
+// Layers small enough to take every derivative of.
+inline Limits small_layers() {
+  Limits limits;
+  limits.budget = 2e3;
+  limits.longest = 6;
+  limits.widest = 5;
+  limits.long_share = 0;
+  return limits;
+}
+
+inline LayerProblem draw_layer(std::uint64_t seed, std::uint64_t number, const Limits &limits) {
+  LayerProblem p;
+  p.c = draw_configuration(seed, number, limits);
+  Dice dice(derive_key(seed, number), 300);
+  const Index widest = std::min<Index>(limits.widest, 40);
+  p.sizes = {p.c.shape, dice.integer(1, widest), dice.integer(1, widest), dice.integer(1, widest),
+             dice.integer(1, widest)};
+  const bool bias = dice.chance(0.7), gate = dice.chance(0.4);
+  const std::vector<Index> sizes = leaf_sizes(p.sizes, bias, gate);
+  const std::uint64_t key = derive_key(seed, number);
+  for (int leaf = 0; leaf < kLeaves; ++leaf) {
+    double sd = leaf < kQueryKernel ? 1 : 0.7;
+    if (leaf == kQueryInput && p.c.values == Values::large_scores)
+      sd = 100;
+    p.leaves.push_back(draw_numbers(key, 400 + static_cast<std::uint64_t>(leaf),
+                                    sizes[static_cast<std::size_t>(leaf)], sd));
+  }
+  p.upstream = draw_numbers(key, 500, p.output_size(), 1);
+  if (dice.chance(0.4))
+    p.scores_upstream = draw_numbers(key, 501, p.scores_size(), 1);
+  if (p.c.poison != Poison::none)
+    hide_nan(p);
+  return p;
+}
+
+} // namespace attentive_test

@@ -1,0 +1,4 @@
+library(testthat)
+library(attentive)
+
+test_check("attentive")
