@@ -40,6 +40,12 @@ new_specification <- function(family, kind, config, ..., class = NULL) {
 
 specification_data <- function(x) environment(x)$specification
 
+# Whether x is what it says it is: a class is easily forged.
+is_specification <- function(x, family = NULL) {
+  is.function(x) && inherits(x, if (is.null(family)) "attentive_specification" else paste0("attentive_", family)) &&
+    is.list(environment(x)$specification)
+}
+
 # Names ------------------------------------------------------------------------
 
 # Keras's class names, the names it takes besides them, and the entries of its
@@ -119,22 +125,22 @@ as_constraint <- function(x, arg = "constraint", call = NULL, custom_objects = N
 name_or_none <- function(x) if (is.character(x) && length(x) == 1L && !is.na(x) && x != "") x else "<none>"
 
 resolve_specification <- function(family, x, arg, call = NULL, custom_objects = NULL) {
-  if (inherits(x, paste0("attentive_", family))) return(x)
-  if (inherits(x, "attentive_specification")) {
+  if (is_specification(x, family)) return(x)
+  if (is_specification(x)) {
     abort_attentive("argument",
       sprintf("`%s` must be %s, not `%s`.", arg, family_article(family), format(x)), arg = arg, call = call
     )
   }
-  if (inherits(x, "attentive_class")) return(resolve_class(family, x, arg, call))
-  if (is.character(x) && length(x) == 1L && !is.na(x)) return(resolve_name(family, x, arg, call, custom_objects))
+  if (inherits(x, "attentive_class") && is.function(x)) return(resolve_class(family, x, arg, call))
+  if (is.character(x) && length(x) == 1L && !is.na(x) && validEnc(x)) return(resolve_name(family, x, arg, call, custom_objects))
   if (inherits(x, "formula")) {
     abort_argument(x, arg, family_article(family),
       hint = sprintf("Write the formula as a function: `%s ...`.", specification_families[[family]]$signature), call = call
     )
   }
-  if (is.function(x) && !is.object(x)) return(resolve_function(family, x, arg, call))
-  if (is.list(x) && !is.data.frame(x)) return(resolve_config(family, x, arg, call, custom_objects))
-  if (family == "initializer" && is.numeric(x) && !is.factor(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
+  if (is.function(x) && !inherits(x, c("attentive_layer", "attentive_specification"))) return(resolve_function(family, x, arg, call))
+  if (is.list(x) && !is.object(x)) return(resolve_config(family, x, arg, call, custom_objects))
+  if (family == "initializer" && is.numeric(x) && !is.object(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
   abort_argument(x, arg, accepted_forms(family), hint = number_hint(family, x), call = call)
 }
 
