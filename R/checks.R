@@ -22,7 +22,7 @@ whole_number <- function(min, null = FALSE) {
 # One or several whole numbers (a vector or a list of them) as an integer vector.
 check_wholes <- function(x, arg, min = 1L, null = FALSE, call = NULL, hint = NULL) {
   if (is.null(x) && null) return(NULL)
-  values <- if (is.list(x) && (!is.object(x) || inherits(x, "keras_shape")) && all(lengths(x) == 1L)) unlist(x) else x
+  values <- if (typeof(x) == "list" && (!is.object(x) || inherits(x, "keras_shape")) && all(lengths(x) == 1L)) unlist(x) else x
   if (is.numeric(values) && length(values) >= 1L && !is.factor(values) && !anyNA(values) &&
     all(values >= min) && all(values <= .Machine$integer.max) && all(values == trunc(values))) {
     return(as.integer(values))
@@ -55,7 +55,7 @@ check_flag <- function(x, arg, null = FALSE, call = NULL) {
 
 check_string <- function(x, arg, null = FALSE, call = NULL) {
   if (is.null(x) && null) return(NULL)
-  if (is.character(x) && length(x) == 1L && !is.na(x) && nzchar(x)) return(as.vector(x))
+  if (is.character(x) && length(x) == 1L && !is.na(x) && nzchar(x) && identical(x, readable(x))) return(as.vector(x))
   abort_argument(x, arg, paste0("a string", if (null) " or NULL"), call = call)
 }
 

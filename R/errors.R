@@ -32,7 +32,7 @@ abort_missing <- function(arg, what, call = NULL, hint = NULL) {
 describe <- function(x) {
   if (is.null(x)) return("NULL")
   if (is_symbolic(x)) return("a symbolic tensor")
-  if (inherits(x, "attentive_layer")) return(sprintf("the layer \"%s\"", x$name))
+  if (is.function(x) && inherits(x, "attentive_layer")) return(sprintf("the layer \"%s\"", x$name))
   if (is.data.frame(x)) return("a data frame")
   if (is.factor(x)) return("a factor")
   if (inherits(x, "formula")) return("a formula")
@@ -60,7 +60,15 @@ kind_of <- function(x) {
 }
 
 shorten <- function(x, width = 40L) {
-  if (nchar(x, "chars", allowNA = TRUE) %in% 0:width) x else paste0(substr(x, 1L, width - 3L), "...")
+  x <- readable(x)
+  if (nchar(x, "chars") <= width) x else paste0(substr(x, 1L, width - 3L), "...")
+}
+
+# Strings that can be measured and printed: bytes that are no text in their encoding become "<ff>".
+readable <- function(x) {
+  odd <- !is.na(x) & (!validEnc(x) | Encoding(x) == "bytes")
+  x[odd] <- iconv(x[odd], "latin1", "ASCII", sub = "byte")
+  x
 }
 
 # c(2, NA, 3) -> "[2, ?, 3]"
@@ -81,6 +89,7 @@ or_list <- function(x) {
 
 # The known name that is nearest to a mistyped one, as a hint; NULL if none is near.
 nearest_hint <- function(name, known) {
+  name <- readable(name)
   distance <- utils::adist(name, known, ignore.case = TRUE)[1L, ]
   best <- which.min(distance)
   if (length(best) == 0L || distance[[best]] > max(2, nchar(name) / 3)) return(NULL)

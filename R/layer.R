@@ -143,7 +143,6 @@ layer_fields <- c(
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
     supports_masking = TRUE,
-    losses = layer_losses(self),
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
@@ -152,15 +151,6 @@ layer_fields <- c(
     get_weights = function() get_weights(x),
     set_weights = function(weights) set_weights(x, weights),
     layer_property(self, name)
-  )
-}
-
-# Without regularizers there are none; with them, a wrong empty list would be worse than an error.
-layer_losses <- function(self) {
-  specs <- c("kernel_regularizer", "bias_regularizer", "activity_regularizer")
-  if (all(vapply(specs, function(spec) is.null(self[[spec]]), NA))) return(list())
-  abort_attentive("not_yet", sprintf("The losses of the layer \"%s\" are not available yet.", self$name),
-    hint = "Regularizers will count with training; until then they have no effect."
   )
 }
 

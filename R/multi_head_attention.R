@@ -177,7 +177,7 @@ multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, 
 check_axes <- function(axes, call = NULL) {
   if (is.null(axes)) return(NULL)
   how <- "Axis k is the k-th axis after the batch: 1 is the second dimension of the R array; negative axes count from the end, -2 is the last before the features."
-  values <- if (is.list(axes) && all(lengths(axes) == 1L)) unlist(axes) else axes
+  values <- if (typeof(axes) == "list" && all(lengths(axes) == 1L)) unlist(axes) else axes
   if (!is.numeric(values) || is.factor(values) || length(values) == 0L || anyNA(values) ||
     any(values != trunc(values)) || any(abs(values) > 1000)) {
     abort_argument(axes, "attention_axes", "whole numbers or NULL", hint = how, call = call)

@@ -26,7 +26,9 @@ new_shape <- function(sizes) {
 
 # From whatever a user gives to an integer vector with NA.
 as_shape <- function(x, arg, call = NULL) {
-  sizes <- if (is.list(x)) {
+  sizes <- if (!is.atomic(x) && typeof(x) != "list") {
+    list() # not even a vector
+  } else if (is.list(x)) {
     lapply(unclass(x), function(size) if (is.null(size)) NA_integer_ else size)
   } else {
     as.list(x)

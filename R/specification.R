@@ -38,13 +38,12 @@ new_specification <- function(family, kind, config, ..., class = NULL) {
   fun
 }
 
-specification_data <- function(x) environment(x)$specification
-
-# Whether x is what it says it is: a class is easily forged.
-is_specification <- function(x, family = NULL) {
-  is.function(x) && inherits(x, if (is.null(family)) "attentive_specification" else paste0("attentive_", family)) &&
-    is.list(environment(x)$specification)
+# A class is easily forged.
+is_specification <- function(x, class = "attentive_specification") {
+  inherits(x, class) && is.function(x) && !is.null(specification_data(x))
 }
+
+specification_data <- function(x) environment(x)$specification
 
 # Names ------------------------------------------------------------------------
 
@@ -125,7 +124,7 @@ as_constraint <- function(x, arg = "constraint", call = NULL, custom_objects = N
 name_or_none <- function(x) if (is.character(x) && length(x) == 1L && !is.na(x) && x != "") x else "<none>"
 
 resolve_specification <- function(family, x, arg, call = NULL, custom_objects = NULL) {
-  if (is_specification(x, family)) return(x)
+  if (is_specification(x, paste0("attentive_", family))) return(x)
   if (is_specification(x)) {
     abort_attentive("argument",
       sprintf("`%s` must be %s, not `%s`.", arg, family_article(family), format(x)), arg = arg, call = call
@@ -156,7 +155,7 @@ accepted_forms <- function(family) {
 }
 
 number_hint <- function(family, x) {
-  if (!is.numeric(x) || length(x) != 1L) return(NULL)
+  if (!is.numeric(x) || length(x) != 1L || is.object(x)) return(NULL)
   switch(family,
     regularizer = sprintf("For a penalty of that size: `regularizer_l2(%s)`.", format(x)),
     constraint = sprintf("For a bound on the norm: `constraint_maxnorm(%s)`.", format(x))
@@ -164,6 +163,7 @@ number_hint <- function(family, x) {
 }
 
 resolve_name <- function(family, x, arg, call = NULL, custom_objects = NULL) {
+  x <- readable(x)
   custom <- custom_objects[[x]]
   if (!is.null(custom)) return(resolve_specification(family, custom, arg, call))
   kind <- kind_of_name(family, x)
@@ -204,7 +204,8 @@ specification_from_function <- function(family, fun, gradient = NULL, arg, call 
 
 check_takes_arguments <- function(fun, family, arg, call = NULL) {
   if (!is.function(fun)) abort_argument(fun, arg, "a function", call = call)
-  if (length(formals(args(fun))) > 0L) return(invisible())
+  signature <- args(fun) # NULL for `if` and its like
+  if (is.function(signature) && length(formals(signature)) > 0L) return(invisible())
   abort_attentive("argument", sprintf("`%s` is a function without arguments.", arg),
     hint = sprintf("It must be %s: `%s`.", family_article(family), specification_families[[family]]$signature), arg = arg, call = call
   )

@@ -20,8 +20,10 @@ folder <- tempfile("tests")
 dir.create(folder)
 invisible(file.copy(file.path(root, "tests", "testthat"), folder, recursive = TRUE, copy.date = TRUE))
 filter <- commandArgs(TRUE)
-# Tests that use the demo's data or shared recordings find them by this.
-Sys.setenv(ATTENTIVE_SOURCE = root, NOT_CRAN = "true")
+# Recordings that are too large for the package may lie in a folder beside it.
+shared <- file.path(dirname(root), "shared")
+if (dir.exists(shared) && !nzchar(Sys.getenv("ATTENTIVE_SHARED"))) Sys.setenv(ATTENTIVE_SHARED = shared)
+Sys.setenv(NOT_CRAN = "true")
 
 library(testthat)
 results <- test_dir(file.path(folder, "testthat"),

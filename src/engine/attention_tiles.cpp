@@ -30,6 +30,16 @@ AttentionGrid AttentionGrid::of(const AttentionShape &shape, const AttentionKern
 template AttentionGrid AttentionGrid::of(const AttentionShape &, const AttentionKernels<float> &);
 template AttentionGrid AttentionGrid::of(const AttentionShape &, const AttentionKernels<double> &);
 
+Execution worthwhile(const Execution &execution, Index tasks, double work) {
+  // Below this a second thread costs more than it brings.
+  constexpr double kSerialWork = 1e6;
+  Execution limited = execution;
+  if (work < kSerialWork)
+    limited.threads = 1;
+  limited.threads = static_cast<int>(std::max<Index>(1, std::min<Index>(limited.threads, tasks)));
+  return limited;
+}
+
 void TileView::look(const Mask &mask, Index n, Index h, const Index *queries, int count,
                     int lanes, Index first, Index last) {
   const int size = static_cast<int>(last - first);

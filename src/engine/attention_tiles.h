@@ -47,4 +47,7 @@ struct TileView {
   }
 };
 
+// As many threads as `work` multiply-adds in that many tasks can use.
+Execution worthwhile(const Execution &execution, Index tasks, double work);
+
 } // namespace attentive

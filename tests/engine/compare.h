@@ -61,14 +61,23 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
 }
 
 // float: twice the error of the textbook in float, at least 10 eps. double:
-// 1e-13 (1 + log2 S). `times` loosens the first, for gradients.
-template <class T>
-double bound_of(const Difference &d, double largest_score, Index keys, double times = 1) {
+// 1e-13 (1 + log2 S).
+template <class T> double bound_of(const Difference &d, double largest_score, Index keys) {
   const double m = std::max(1.0, largest_score);
   if (sizeof(T) == sizeof(float))
-    return times * std::max(2 * d.own_error,
-                            10 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
+    return std::max(2 * d.own_error,
+                    10 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
   return 1e-13 * (1 + std::log2(static_cast<double>(std::max<Index>(keys, 1)))) * m;
+}
+
+// Gradients. float: four times the error of the textbook in float, at least 40
+// eps. double: 1e-12.
+template <class T> double gradient_bound_of(const Difference &d, double largest_score) {
+  const double m = std::max(1.0, largest_score);
+  if (sizeof(T) == sizeof(float))
+    return std::max(4 * d.own_error,
+                    40 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
+  return 1e-12 * m;
 }
 
 // Counts verdicts by quantity and prints each failure as a line that replays it.

@@ -99,16 +99,16 @@ template <class T> void check(const Configuration &c, const char *level, Work (&
 // each number of threads is seen at work, and the bits are those of one.
 template <class T> void threads_really_work(const char *level) {
   Configuration c;
-  c.shape = {2, 1, 700, 700, 8, 8, 64, 64};
-  c.mask.queries = c.mask.keys = 700;
+  c.shape = {8, 1, 600, 600, 8, 8, 64, 64};
+  c.mask.queries = c.mask.keys = 600;
   c.mask.causal = true;
   const Problem<T> p = draw_problem<T>(c);
-  const Bits<T> alone = run(p, 1, 0, 2);
+  const Bits<T> alone = run(p, 1, 0, 8);
   for (int threads : kThreads) {
     int used = 0, attempts = 0;
     while (used != threads && attempts++ < 100) {
       reset_threads_used();
-      CHECK(same(alone, run(p, threads, 0, 2)));
+      CHECK(same(alone, run(p, threads, 0, 8)));
       used = threads_used();
     }
     CHECK(used == threads);

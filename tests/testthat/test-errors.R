@@ -202,7 +202,6 @@ wrong_calls <- alist(
   argument = layer(x, y, training = "yes"),
   argument = layer(x, y, training = NA),
   argument = layer(x, y, threads = 0),
-  not_yet = dropping(x, y, training = TRUE),
   # -- building
   name = fresh$build(),
   shape = fresh$build("a"),

@@ -103,7 +103,7 @@ ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
 
 // What is done with the scores of kR keys from `s` on, in kN vectors from
 // `vector` on.
-template <class S, bool kMasked> struct ExpScores {
+template <class S, bool kMasked, bool kDrops> struct ExpScores {
   using T = typename S::Scalar;
   using V = typename S::V;
 
@@ -134,6 +134,8 @@ template <class S, bool kMasked> struct ExpScores {
         if (kMasked)
           e[n] = S::keep(e[n], tile.bits[s + r] >> ((vector + n) * S::kLanes));
         state[n] = S::add(state[n], e[n]);
+        if (kDrops)
+          e[n] = S::keep(e[n], tile.kept[s + r] >> ((vector + n) * S::kLanes));
         S::store(p + (r * 2 + n) * S::kLanes, e[n]);
       }
     }
@@ -229,10 +231,14 @@ template <class S>
 bool exp_scores(const AttentionTile<typename S::Scalar> &tile, typename S::Scalar limit) {
   S::store(tile.sums, S::zero());
   S::store(tile.sums + S::kLanes, S::zero());
-  if (tile.bits != nullptr)
-    all_segments<S, ExpScores<S, true>>(tile, tile.sums);
+  if (tile.kept != nullptr && tile.bits != nullptr)
+    all_segments<S, ExpScores<S, true, true>>(tile, tile.sums);
+  else if (tile.kept != nullptr)
+    all_segments<S, ExpScores<S, false, true>>(tile, tile.sums);
+  else if (tile.bits != nullptr)
+    all_segments<S, ExpScores<S, true, false>>(tile, tile.sums);
   else
-    all_segments<S, ExpScores<S, false>>(tile, tile.sums);
+    all_segments<S, ExpScores<S, false, false>>(tile, tile.sums);
   return S::all_at_most(S::load(tile.sums), limit) &&
          S::all_at_most(S::load(tile.sums + S::kLanes), limit);
 }

@@ -1,77 +1,90 @@
 // The hot loops of the backward pass; contracts in backward_table.h.
 
-// p and d_s of kR keys from `s` on, in kN vectors from `vector` on.
+// acc[r][n] = start[n], for all rows.
 template <class S, int kR, int kN>
+ATTENTIVE_INLINE void start_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *start) {
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n) {
+    const typename S::V v = S::load(start + n * S::kLanes);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r)
+      acc[r][n] = v;
+  }
+}
+
+// p and d_s of kR keys from `s` on, in kN vectors from `vector` on. kPlain: no
+// mask, dropout or d_scores.
+template <class S, int kR, int kN, bool kPlain>
 ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> &tile, Index s,
                                          int vector) {
   using T = typename S::Scalar;
   using V = typename S::V;
   constexpr int kLanes = S::kLanes;
-  const Index at = (s * 2 + vector) * kLanes;
+  const int lane = vector * kLanes;
+  const Index at = s * 2 * kLanes + lane;
+  T *const p = tile.p + at, *const d_s = tile.d_s + at;
   V acc[kR][kN];
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n) {
-    const V offset = S::load(tile.offset + (vector + n) * kLanes);
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r)
-      acc[r][n] = offset;
-  }
-  dot_rows<S, kR, kN>(acc, tile.q + vector * kLanes, tile.k + s * tile.k_stride, tile.k_stride,
+  start_rows<S, kR, kN>(acc, tile.offset + lane);
+  dot_rows<S, kR, kN>(acc, tile.q + lane, tile.k + s * tile.k_stride, tile.k_stride,
                       tile.key_size);
-  T *const p = tile.p + at;
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
+    V e[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      e[n] = acc[r][n];
+    S::exp2(e);
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      V e = exp2_of<S>(acc[r][n]);
-      if (tile.seen != nullptr)
-        e = S::keep(e, tile.seen[s + r] >> ((vector + n) * kLanes));
-      S::store(p + (r * 2 + n) * kLanes, e);
+      if (!kPlain && tile.seen != nullptr)
+        e[n] = S::keep(e[n], tile.seen[s + r] >> (lane + n * kLanes));
+      S::store(p + (r * 2 + n) * kLanes, e[n]);
     }
   }
 
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n) {
-    const V delta = S::load(tile.delta + (vector + n) * kLanes);
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r)
-      acc[r][n] = delta;
-  }
-  dot_rows<S, kR, kN>(acc, tile.d_out + vector * kLanes, tile.v + s * tile.v_stride,
-                      tile.v_stride, tile.value_size);
-  T *const d_s = tile.d_s + at;
+  start_rows<S, kR, kN>(acc, tile.delta + lane);
+  dot_rows<S, kR, kN>(acc, tile.d_out + lane, tile.v + s * tile.v_stride, tile.v_stride,
+                      tile.value_size);
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      const int shift = (vector + n) * kLanes;
+      const int shift = lane + n * kLanes;
       const V e = S::load(p + (r * 2 + n) * kLanes);
       V d = acc[r][n];
-      if (tile.kept != nullptr) {
+      if (!kPlain && tile.kept != nullptr) {
         const std::uint32_t kept = tile.kept[s + r] >> shift;
         d = S::select(kept, d, S::load(tile.delta + shift));
         S::store(p + (r * 2 + n) * kLanes, S::keep(e, kept));
       }
-      if (tile.d_scores != nullptr)
+      if (!kPlain && tile.d_scores != nullptr)
         d = S::add(d, S::load(tile.d_scores + at + (r * 2 + n) * kLanes));
       d = S::mul(e, d);
-      if (tile.seen != nullptr) // there p is 0, but d may be anything
+      if (!kPlain && tile.seen != nullptr) // there p is 0, but d may be anything
         d = S::keep(d, tile.seen[s + r] >> shift);
       S::store(d_s + (r * 2 + n) * kLanes, d);
     }
   }
 }
 
+template <class S, int kN, bool kPlain>
+void differentiate_segment(const BackwardTile<typename S::Scalar> &tile, Index begin, Index end,
+                           int vector) {
+  for (Index s = begin; s < end; s += S::kRows)
+    differentiate_rows<S, S::kRows, kN, kPlain>(tile, s, vector);
+}
+
 template <class S> void differentiate(const BackwardTile<typename S::Scalar> &tile) {
+  const bool plain = tile.seen == nullptr && tile.kept == nullptr && tile.d_scores == nullptr;
   const KeySegments segments = key_segments(tile.begin, tile.end);
   for (int i = 0; i < 3; ++i) {
     const int vector = segments.vector[i];
-    if (vector == 2)
-      for (int s = segments.begin[i]; s < segments.end[i]; s += S::kRows)
-        differentiate_rows<S, S::kRows, 2>(tile, s, 0);
+    if (vector != 2)
+      differentiate_segment<S, 1, false>(tile, segments.begin[i], segments.end[i], vector);
+    else if (plain)
+      differentiate_segment<S, 2, true>(tile, segments.begin[i], segments.end[i], 0);
     else
-      for (int s = segments.begin[i]; s < segments.end[i]; s += S::kRows)
-        differentiate_rows<S, S::kRows, 1>(tile, s, vector);
+      differentiate_segment<S, 2, false>(tile, segments.begin[i], segments.end[i], 0);
   }
 }
 
