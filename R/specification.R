@@ -38,6 +38,7 @@ new_specification <- function(family, kind, config, ..., class = NULL) {
   fun
 }
 
+# A class is easily forged.
 is_specification <- function(x, class = "attentive_specification") {
   inherits(x, class) && is.function(x) && !is.null(specification_data(x))
 }
@@ -129,16 +130,16 @@ resolve_specification <- function(family, x, arg, call = NULL, custom_objects = 
       sprintf("`%s` must be %s, not `%s`.", arg, family_article(family), format(x)), arg = arg, call = call
     )
   }
-  if (inherits(x, "attentive_class")) return(resolve_class(family, x, arg, call))
-  if (is.character(x) && length(x) == 1L && !is.na(x)) return(resolve_name(family, x, arg, call, custom_objects))
+  if (inherits(x, "attentive_class") && is.function(x)) return(resolve_class(family, x, arg, call))
+  if (is.character(x) && length(x) == 1L && !is.na(x) && validEnc(x)) return(resolve_name(family, x, arg, call, custom_objects))
   if (inherits(x, "formula")) {
     abort_argument(x, arg, family_article(family),
       hint = sprintf("Write the formula as a function: `%s ...`.", specification_families[[family]]$signature), call = call
     )
   }
-  if (is.function(x) && !is.object(x)) return(resolve_function(family, x, arg, call))
+  if (is.function(x) && !inherits(x, c("attentive_layer", "attentive_specification"))) return(resolve_function(family, x, arg, call))
   if (is.list(x) && !is.object(x)) return(resolve_config(family, x, arg, call, custom_objects))
-  if (family == "initializer" && is.numeric(x) && !is.factor(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
+  if (family == "initializer" && is.numeric(x) && !is.object(x) && length(x) > 0L) return(initializer_from_numbers(x, arg, call))
   abort_argument(x, arg, accepted_forms(family), hint = number_hint(family, x), call = call)
 }
 
