@@ -193,7 +193,10 @@ layer_weights <- function(self, trainable) {
 input_shapes <- function(self, shapes, call = NULL) {
   known <- layer_property(self, ".shape_arguments")
   # a list of shapes is what Keras gives to layers that are called on a list
-  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) shapes <- shapes[[1L]]
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) {
+    shapes <- shapes[[1L]]
+    if (!is.null(names(shapes))) names(shapes) <- sub("^(query|value|key)$", "\\1_shape", names(shapes))
+  }
   given <- names(shapes)
   if (is.null(given)) given <- character(length(shapes))
   given[given == ""] <- setdiff(known, given)[seq_len(sum(given == ""))]
