@@ -38,15 +38,11 @@ template <class T> bool all_finite(const T *x, Index size) {
              ((sums[2] + sums[6]) + (sums[3] + sums[7])) == T(0);
 }
 
-template <class T> T dot(const T *x, const T *y, Index size) {
-  T sums[8] = {};
-  Index i = 0;
-  for (; i + 8 <= size; i += 8)
-    for (int j = 0; j < 8; ++j)
-      sums[j] += x[i + j] * y[i + j];
-  for (; i < size; ++i)
-    sums[0] += x[i] * y[i];
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+// Rows of different tokens lie apart, where the processor does not look ahead.
+template <class T> void fetch(const T *row, Index size) {
+  constexpr Index kLine = 64 / sizeof(T);
+  for (Index i = 0; i < size; i += kLine)
+    __builtin_prefetch(row + i);
 }
 
 // A block of queries of one head, in groups of lanes: those that see anything.
@@ -75,35 +71,41 @@ public:
     return call_.options.mask.key_range(queries_[0], queries_[count_ - 1]);
   }
 
-  // Fills what the tiles need; true if all of it is finite.
+  // Fills what the tiles need.
   void load() {
     const AttentionShape &shape = call_.shape;
     const auto factor = static_cast<T>(call_.dropout.scale());
     const auto scale = static_cast<T>(call_.options.scale);
     const auto scale2 = static_cast<T>(call_.options.scale * kLog2E);
-    std::fill_n(s_.q_rows, groups_ * lanes_ * k_stride_, T(0));
-    std::fill_n(s_.d_out_rows, groups_ * lanes_ * v_stride_, T(0));
-    const T *q[kMaxGroup], *d_out[kMaxGroup];
-    for (int g = 0; g < groups_; ++g) {
-      for (int lane = 0; lane < group_count(g); ++lane) {
-        const int i = g * lanes_ + lane;
-        q[lane] = call_.q.row(n_, queries_[i], h_);
-        d_out[lane] = call_.d_out.row(n_, queries_[i], h_);
-        T *q_row = s_.q_rows + i * k_stride_, *d_out_row = s_.d_out_rows + i * v_stride_;
-        for (Index j = 0; j < shape.key_size; ++j)
-          q_row[j] = scale * q[lane][j];
-        for (Index j = 0; j < shape.value_size; ++j)
-          d_out_row[j] = factor * d_out[lane][j];
-      }
-      kernels_.attention.pack_rows(q, group_count(g), shape.key_size, scale2,
-                                   s_.q + g * lanes_ * shape.key_size);
-      kernels_.attention.pack_rows(d_out, group_count(g), shape.value_size, factor,
-                                   s_.d_out + g * lanes_ * shape.value_size);
+    for (int i = 0; i < count_; ++i) {
+      fetch(call_.q.row(n_, queries_[i], h_), shape.key_size);
+      fetch(call_.d_out.row(n_, queries_[i], h_), shape.value_size);
+      fetch(call_.out.row(n_, queries_[i], h_), shape.value_size);
     }
-    load_rows();
+    careful_ = false;
+    for (int g = 0; g < groups_; ++g) {
+      const Index at = Index(g) * lanes_;
+      const int count = group_count(g);
+      const T *q[kMaxGroup], *d_out[kMaxGroup], *out[kMaxGroup];
+      for (int lane = 0; lane < count; ++lane) {
+        q[lane] = call_.q.row(n_, query(g, lane), h_);
+        d_out[lane] = call_.d_out.row(n_, query(g, lane), h_);
+        out[lane] = call_.out.row(n_, query(g, lane), h_);
+      }
+      T *const q_rows = s_.q_rows + at * k_stride_, *const d_out_rows = s_.d_out_rows + at * v_stride_;
+      const bool finite =
+          kernels_.backward.load_rows(q, count, shape.key_size, k_stride_, scale, q_rows) &
+          kernels_.backward.load_rows(d_out, count, shape.value_size, v_stride_, factor, d_out_rows);
+      careful_ = careful_ || !finite;
+      std::fill(q_rows + count * k_stride_, q_rows + lanes_ * k_stride_, T(0));
+      std::fill(d_out_rows + count * v_stride_, d_out_rows + lanes_ * v_stride_, T(0));
+      kernels_.attention.pack_rows(q, count, shape.key_size, scale2, s_.q + at * shape.key_size);
+      kernels_.attention.pack_rows(d_out, count, shape.value_size, factor,
+                                   s_.d_out + at * shape.value_size);
+      kernels_.backward.dot_pairs(d_out, out, count, shape.value_size, s_.delta + at);
+    }
+    load_offsets();
     std::fill_n(s_.d_q, groups_ * lanes_ * shape.key_size, T(0));
-    careful_ = !all_finite(s_.q_rows, count_ * k_stride_) ||
-               !all_finite(s_.d_out_rows, count_ * v_stride_);
   }
 
   // Keys [first, last) of the part that begins at key `part`.
@@ -197,16 +199,14 @@ private:
   int group_count(int g) const { return std::min(lanes_, count_ - g * lanes_); }
   Index query(int g, int lane) const { return queries_[g * lanes_ + lane]; }
 
-  void load_rows() {
+  void load_offsets() {
     for (int i = 0; i < groups_ * lanes_; ++i) {
+      s_.delta[i] = i < count_ ? -s_.delta[i] : T(0);
       s_.offset[i] = static_cast<T>(kNever);
-      s_.delta[i] = T(0);
       if (i >= count_)
         continue;
       const Index row = call_.row(n_, h_, queries_[i]);
       s_.offset[i] = call_.lse[row] * static_cast<T>(-kLog2E);
-      s_.delta[i] = -dot(call_.d_out.row(n_, queries_[i], h_), call_.out.row(n_, queries_[i], h_),
-                         call_.shape.value_size);
       if (call_.score_delta != nullptr)
         s_.delta[i] -= call_.score_delta[row];
     }
@@ -376,9 +376,14 @@ private:
 template <class T>
 void load_rows_of_keys(HeadView<const T> from, Index size, Index stride, Index n, Index g,
                        Index first, Index last, Index padded, T *to) {
-  std::fill_n(to, padded * stride, T(0));
-  for (Index i = first; i < last; ++i, to += stride)
+  constexpr Index kAhead = 16;
+  for (Index i = first; i < last; ++i, to += stride) {
+    if (i + kAhead < last)
+      fetch(from.row(n, i + kAhead, g), size);
     std::copy_n(from.row(n, i, g), size, to);
+    std::fill(to + size, to + stride, T(0));
+  }
+  std::fill_n(to, (padded - (last - first)) * stride, T(0));
 }
 
 template <class T>

@@ -1,5 +1,51 @@
 // The hot loops of the backward pass; contracts in backward_table.h.
 
+template <class S>
+bool load_rows(const typename S::Scalar *const *rows, int count, Index size, Index stride,
+               typename S::Scalar factor, typename S::Scalar *to) {
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  V check = S::zero(); // 0 times Inf or NaN is NaN
+  for (int i = 0; i < count; ++i, to += stride) {
+    Index j = 0;
+    for (; j + kLanes <= size; j += kLanes) {
+      const V x = S::mul(S::load(rows[i] + j), S::set(factor));
+      check = S::fma(x, S::zero(), check);
+      S::store(to + j, x);
+    }
+    if (j < size) {
+      const V x = S::mul(S::load_first(rows[i] + j, static_cast<int>(size - j)), S::set(factor));
+      check = S::fma(x, S::zero(), check);
+      S::store(to + j, x);
+    }
+  }
+  return S::all_at_most(check, 0);
+}
+
+template <class S>
+void dot_pairs(const typename S::Scalar *const *x, const typename S::Scalar *const *y, int count,
+               Index size, typename S::Scalar *dots) {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  for (int i = 0; i < count; ++i) {
+    V sum = S::zero();
+    Index j = 0;
+    for (; j + kLanes <= size; j += kLanes)
+      sum = S::fma(S::load(x[i] + j), S::load(y[i] + j), sum);
+    if (j < size) {
+      const int left = static_cast<int>(size - j);
+      sum = S::fma(S::load_first(x[i] + j, left), S::load_first(y[i] + j, left), sum);
+    }
+    T parts[kLanes];
+    S::store(parts, sum);
+    for (int step = kLanes / 2; step > 0; step /= 2)
+      for (int lane = 0; lane < step; ++lane)
+        parts[lane] += parts[lane + step];
+    dots[i] = parts[0];
+  }
+}
+
 // acc[r][n] = start[n], for all rows.
 template <class S, int kR, int kN>
 ATTENTIVE_INLINE void start_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *start) {
@@ -160,6 +206,8 @@ template <class S> BackwardKernels<typename S::Scalar> backward_kernels() {
   BackwardKernels<typename S::Scalar> table;
   table.lanes = S::kLanes;
   table.rows = S::kRows;
+  table.load_rows = load_rows<S>;
+  table.dot_pairs = dot_pairs<S>;
   table.differentiate = differentiate<S>;
   table.add_weighted_rows = add_weighted_rows<S>;
   table.add_seen_rows = add_seen_rows<S>;

@@ -43,6 +43,15 @@ template <class T> struct BackwardKernels {
   int lanes = 0; // of one vector
   int rows = 0;  // keys of a register tile
 
+  // to[count, stride] = factor * rows, zeros from `size` on; stride in whole vectors.
+  // False if any number is not finite.
+  bool (*load_rows)(const T *const *rows, int count, Index size, Index stride, T factor,
+                    T *to) = nullptr;
+
+  // dots[i] = <x[i], y[i]>
+  void (*dot_pairs)(const T *const *x, const T *const *y, int count, Index size,
+                    T *dots) = nullptr;
+
   // p and d_s of the keys from begin to end, exactly 0 where a lane does not see a key.
   void (*differentiate)(const BackwardTile<T> &tile) = nullptr;
 
