@@ -213,6 +213,7 @@ private:
 
   // The chunk is all heads of one element.
   void mean(Index s, int keys) {
+    constexpr int kStep = 4; // divides every L
     for (int g = 0; g < groups_; ++g) {
       T *const sum = s_.mean.data(), *const p = s_.p.data();
       std::fill_n(sum, keys * call_.lanes, T(0));
@@ -220,8 +221,9 @@ private:
         if (!resident())
           load(c);
         cube(c, g, s, keys, p);
-        for (int i = 0; i < keys * call_.lanes; ++i)
-          sum[i] += p[i];
+        for (int i = 0; i < keys * call_.lanes; i += kStep)
+          for (int j = 0; j < kStep; ++j) // a fixed length: compilers use vectors
+            sum[i + j] += p[i + j];
       }
       write(1, 1, g, keys, sum, target(head(0).offset, g, s), 1.0 / double(heads_));
     }
