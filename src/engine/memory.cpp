@@ -29,12 +29,12 @@ constexpr int kSlots = 32;
 // lock is free in a child.
 struct Store {
   std::mutex mutex;
-  Block blocks[kSlots + 1];
+  MemoryBlock blocks[kSlots + 1];
   int count = 0;
   std::size_t bytes = 0;
 
-  Block remove(int at) {
-    const Block block = blocks[at];
+  MemoryBlock remove(int at) {
+    const MemoryBlock block = blocks[at];
     std::copy(blocks + at + 1, blocks + count, blocks + at);
     --count;
     bytes -= block.bytes;
@@ -45,7 +45,7 @@ Store store;
 
 } // namespace
 
-Block take_block(std::size_t bytes) {
+MemoryBlock take_block(std::size_t bytes) {
   if (bytes >= kSmallest) {
     const std::lock_guard<std::mutex> lock(store.mutex);
     int best = -1;
@@ -68,7 +68,7 @@ Block take_block(std::size_t bytes) {
   return {address, bytes};
 }
 
-void give_back(Block block) noexcept {
+void give_back(MemoryBlock block) noexcept {
   if (kSlots == 0 || block.bytes < kSmallest || block.bytes > kMostKeptBytes)
     return std::free(block.address);
   const std::lock_guard<std::mutex> lock(store.mutex);

@@ -7,7 +7,7 @@
 
 namespace attentive {
 
-struct Block {
+struct MemoryBlock {
   void *address = nullptr;
   std::size_t bytes = 0; // at least what was asked for
 };
@@ -16,8 +16,8 @@ struct Block {
 constexpr std::size_t kMostKeptBytes = std::size_t(64) << 20;
 
 // Not initialised. Throws std::bad_alloc.
-Block take_block(std::size_t bytes);
-void give_back(Block block) noexcept;
+MemoryBlock take_block(std::size_t bytes);
+void give_back(MemoryBlock block) noexcept;
 
 std::size_t kept_bytes();
 // Gives all that is kept back to the system.

@@ -75,7 +75,7 @@ private:
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
   }
-  Block block_;
+  MemoryBlock block_;
   T *data_ = nullptr;
   Index size_ = 0;
 };
