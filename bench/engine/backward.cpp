@@ -134,8 +134,7 @@ template <class T> struct Arrays {
     if (!drop)
       used.dropout.rate = 0;
     attention_forward<T>(shape, view<const T>(q.data()), view<const T>(k.data()),
-                         view<const T>(v.data()), used, view<T>(out.data()), lse.data(),
-                         execution);
+                         view<const T>(v.data()), used, view<T>(out.data()), lse.data(), execution);
   }
   void backward() {
     attention_backward<T>(shape, view<const T>(q.data()), view<const T>(k.data()),

@@ -31,14 +31,14 @@ template <class T> struct Cut {
   explicit Cut(const BackwardCall<T> &call) {
     const AttentionShape &shape = call.shape;
     const Index heads = shape.free * shape.groups;
-    chunks = std::max<Index>(1, std::min(divided_up(kWantedTasks, heads),
-                                         shape.keys / kLeastChunkKeys));
-    chunk_keys = std::max<Index>(1, divided_up(divided_up(shape.keys, chunks), kTileKeys)) *
-                 kTileKeys;
+    chunks =
+        std::max<Index>(1, std::min(divided_up(kWantedTasks, heads), shape.keys / kLeastChunkKeys));
+    chunk_keys =
+        std::max<Index>(1, divided_up(divided_up(shape.keys, chunks), kTileKeys)) * kTileKeys;
     chunks = std::max<Index>(1, divided_up(shape.keys, chunk_keys));
-    elements = chunks == 1 ? shape.elements()
-                           : std::min(shape.elements(),
-                                      divided_up(kTasksAtATime, shape.groups * chunks));
+    elements = chunks == 1
+                   ? shape.elements()
+                   : std::min(shape.elements(), divided_up(kTasksAtATime, shape.groups * chunks));
   }
 };
 
@@ -131,20 +131,18 @@ private:
 
 template <class T>
 void attention_backward(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
-                        HeadView<const T> v, const AttentionOptions &options,
-                        HeadView<const T> out, const T *lse, HeadView<const T> d_out,
-                        const T *d_scores, HeadView<T> d_q, HeadView<T> d_k, HeadView<T> d_v,
-                        const Execution &execution) {
+                        HeadView<const T> v, const AttentionOptions &options, HeadView<const T> out,
+                        const T *lse, HeadView<const T> d_out, const T *d_scores, HeadView<T> d_q,
+                        HeadView<T> d_k, HeadView<T> d_v, const Execution &execution) {
   if (shape.groups <= 0 || shape.heads % shape.groups != 0)
     throw std::invalid_argument("heads must be a multiple of groups");
-  BackwardCall<T> call{shape, q,   k,   v,           options,
-                       out,   lse, d_out, d_scores, nullptr,
-                       d_k,   d_v, kernels<T>(),     DropoutMask(options.dropout, shape)};
+  BackwardCall<T> call{
+      shape, q,        k,       v,   options, out,          lse,
+      d_out, d_scores, nullptr, d_k, d_v,     kernels<T>(), DropoutMask(options.dropout, shape)};
   Buffer<T> score_delta;
   Backward<T> backward(call, execution);
   if (d_scores != nullptr) {
-    score_delta =
-        Buffer<T>(checked_product({shape.elements(), shape.heads, shape.queries}), T(0));
+    score_delta = Buffer<T>(checked_product({shape.elements(), shape.heads, shape.queries}), T(0));
     backward.add_up_score_deltas(score_delta.data());
     call.score_delta = score_delta.data();
   }

@@ -35,7 +35,8 @@ template <class T> bool all_finite(const T *x, Index size) {
   for (; i < size; ++i)
     sums[0] += x[i] * T(0);
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) +
-             ((sums[2] + sums[6]) + (sums[3] + sums[7])) == T(0);
+             ((sums[2] + sums[6]) + (sums[3] + sums[7])) ==
+         T(0);
 }
 
 // Rows of different tokens lie apart, where the processor does not look ahead.
@@ -92,10 +93,12 @@ public:
         d_out[lane] = call_.d_out.row(n_, query(g, lane), h_);
         out[lane] = call_.out.row(n_, query(g, lane), h_);
       }
-      T *const q_rows = s_.q_rows + at * k_stride_, *const d_out_rows = s_.d_out_rows + at * v_stride_;
+      T *const q_rows = s_.q_rows + at * k_stride_, *const d_out_rows =
+                                                        s_.d_out_rows + at * v_stride_;
       const bool finite =
           kernels_.backward.load_rows(q, count, shape.key_size, k_stride_, scale, q_rows) &
-          kernels_.backward.load_rows(d_out, count, shape.value_size, v_stride_, factor, d_out_rows);
+          kernels_.backward.load_rows(d_out, count, shape.value_size, v_stride_, factor,
+                                      d_out_rows);
       careful_ = careful_ || !finite;
       std::fill(q_rows + count * k_stride_, q_rows + lanes_ * k_stride_, T(0));
       std::fill(d_out_rows + count * v_stride_, d_out_rows + lanes_ * v_stride_, T(0));
@@ -235,8 +238,8 @@ private:
                            bool careful) {
     const TileView &view = views_[g];
     T *const p = s_.p + g * kTileKeys * lanes_, *const d_s = s_.d_s + g * kTileKeys * lanes_;
-    const bool whole = view.begin[0] == 0 && view.begin[1] == 0 && view.end[0] == padded &&
-                       view.end[1] == padded;
+    const bool whole =
+        view.begin[0] == 0 && view.begin[1] == 0 && view.end[0] == padded && view.end[1] == padded;
     if (view.view == Mask::View::none || !whole) {
       std::fill_n(p, padded * lanes_, T(0));
       std::fill_n(d_s, padded * lanes_, T(0));
@@ -441,9 +444,9 @@ void run_block(BackwardBlock<T> &block, Index part, Index part_end, bool add, He
 
 template <class T> Index backward_part_keys(const BackwardCall<T> &call) {
   const Index lanes = call.kernels.backward.lanes, keys = std::max<Index>(call.shape.keys, 1);
-  const Index row = 2 * Index(sizeof(T)) *
-                    (rounded_up(call.shape.key_size, lanes) +
-                     rounded_up(call.shape.value_size, lanes));
+  const Index row =
+      2 * Index(sizeof(T)) *
+      (rounded_up(call.shape.key_size, lanes) + rounded_up(call.shape.value_size, lanes));
   const Index most = std::min(kMaxPartKeys, std::max<Index>(kPartBytes / row, kTileKeys));
   const Index parts = (keys + most - 1) / most; // of about the same length
   return parts == 1 ? keys : std::min(most, rounded_up((keys + parts - 1) / parts, kTileKeys));

@@ -25,9 +25,7 @@ template <class T> struct BackwardCall {
   const Kernels<T> &kernels;
   DropoutMask dropout;
 
-  Index row(Index n, Index h, Index t) const {
-    return (n * shape.heads + h) * shape.queries + t;
-  }
+  Index row(Index n, Index h, Index t) const { return (n * shape.heads + h) * shape.queries + t; }
 };
 
 // Queries of a block.
@@ -41,13 +39,13 @@ template <class T> Index backward_part_keys(const BackwardCall<T> &call);
 // the order of the members: keys are those of a part, and of a tile.
 template <class T> struct BackwardScratch {
   Buffer<T> memory;
-  T *k, *v, *d_k, *d_v;         // [keys, Kp or Vp]
-  T *q_rows, *d_out_rows;       // [Q, Kp or Vp]
-  T *q, *d_out, *d_q;           // [groups, K or V or K, L]
-  T *offset, *delta;            // [groups, L]
-  T *p, *d_s;                   // [groups, keys, L]
-  T *d_scores;                  // [keys, L]
-  T *rows;                      // [L, K]
+  T *k, *v, *d_k, *d_v;              // [keys, Kp or Vp]
+  T *q_rows, *d_out_rows;            // [Q, Kp or Vp]
+  T *q, *d_out, *d_q;                // [groups, K or V or K, L]
+  T *offset, *delta;                 // [groups, L]
+  T *p, *d_s;                        // [groups, keys, L]
+  T *d_scores;                       // [keys, L]
+  T *rows;                           // [L, K]
   std::vector<std::uint8_t> careful; // [tiles] of a part: something is not finite
 
   explicit BackwardScratch(const BackwardCall<T> &call);

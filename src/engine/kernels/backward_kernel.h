@@ -71,8 +71,7 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
   T *const p = tile.p + at, *const d_s = tile.d_s + at;
   V acc[kR][kN];
   start_rows<S, kR, kN>(acc, tile.offset + lane);
-  dot_rows<S, kR, kN>(acc, tile.q + lane, tile.k + s * tile.k_stride, tile.k_stride,
-                      tile.key_size);
+  dot_rows<S, kR, kN>(acc, tile.q + lane, tile.k + s * tile.k_stride, tile.k_stride, tile.key_size);
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
     V e[kN];
