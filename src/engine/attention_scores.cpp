@@ -180,6 +180,17 @@ private:
     tile.p = p;
     tile.sums = s_.sums.data();
     call_.kernels.exp_scores(tile, T(0));
+    if (rounds_far(tile.offset))
+      for (Index i = 0; i < keys * call_.lanes; ++i)
+        p[i] = p[i] > T(1) ? T(1) : p[i];
+  }
+
+  // Whether a log-sum-exp is so large that its rounding could lift a score
+  // visibly above 1, or to Inf.
+  bool rounds_far(const T *offset) const {
+    constexpr T kFar = 64;
+    return std::any_of(offset, offset + call_.lanes,
+                       [](T x) { return x > kFar || x < -kFar; });
   }
 
   double *target(Index offset, int g, Index s) const {
