@@ -111,13 +111,14 @@ template <class S, bool kMasked, bool kDrops> struct ExpScores {
   ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
     fetch_rows<kR>(tile.next_k, tile.next_k_stride, s);
     fetch_rows<kR>(tile.next_v, tile.next_v_stride, s);
+    // The offset is added last: a score has the same bits here as in MaxScores,
+    // so that of the maximum is exactly 0, however large both are.
     V acc[kR][kN];
     ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n) {
-      const V offset = S::load(tile.offset + (vector + n) * S::kLanes);
+    for (int r = 0; r < kR; ++r) {
       ATTENTIVE_UNROLL
-      for (int r = 0; r < kR; ++r)
-        acc[r][n] = offset;
+      for (int n = 0; n < kN; ++n)
+        acc[r][n] = S::zero();
     }
     dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
                         tile.k_stride, tile.key_size);
@@ -128,7 +129,7 @@ template <class S, bool kMasked, bool kDrops> struct ExpScores {
       V e[kN];
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        e[n] = acc[r][n];
+        e[n] = S::add(acc[r][n], S::load(tile.offset + (vector + n) * S::kLanes));
       S::exp2(e);
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n) {
