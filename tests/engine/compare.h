@@ -30,8 +30,9 @@ struct Rules {
   // -Inf must meet -Inf: it is the log-sum-exp of a query that sees nothing,
   // and of no other.
   bool empty_is_exact = false;
-  // Numbers made from finite scores beyond precision (empty: none), and the
-  // largest |number| that they may give.
+  // 1: numbers made from finite scores beyond precision, which may be NaN or up
+  // to `limit`. 2: numbers from weights that are NaN and then met dropout, which
+  // may drop the NaN or not. Empty: none.
   std::vector<char> beyond;
   double limit = std::numeric_limits<double>::infinity();
   // The error is taken over the largest |exact|, or over this where larger.
@@ -46,6 +47,8 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
   double scale = rules.scale;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double g = static_cast<double>(got[i]), o = static_cast<double>(own[i]);
+    if (!rules.beyond.empty() && rules.beyond[i] == 2)
+      continue;
     const bool beyond = !rules.beyond.empty() && rules.beyond[i] != 0 && std::isfinite(o);
     if (beyond && (std::isnan(g) || std::fabs(g) <= rules.limit))
       continue;

@@ -235,4 +235,13 @@ template <class T> ScoreSizes score_sizes(const Problem<double> &p) {
                      static_cast<double>(std::numeric_limits<T>::max()));
 }
 
+// Sets 2 for rows [N, H, T] whose weights are NaN and then meet dropout: whether
+// a NaN survives being dropped is not promised.
+template <class T>
+void mark_dropped_nan(const Configuration &c, const std::vector<T> &lse, std::vector<char> &rows) {
+  for (std::size_t i = 0; i < rows.size() && c.dropout.rate > 0; ++i)
+    if (!std::isfinite(lse[i]) && lse[i] != -std::numeric_limits<T>::infinity())
+      rows[i] = 2;
+}
+
 } // namespace attentive_test

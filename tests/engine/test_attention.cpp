@@ -25,22 +25,26 @@ template <class T> struct Expected {
       : problem(draw_problem<T>(c)), own(textbook(problem)), wide(problem), exact(textbook(wide)),
         sizes(score_sizes<T>(wide)) {
     const AttentionShape &a = c.shape;
-    const auto beyond = [&](Index n, Index h, Index t) {
-      return sizes.beyond[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)];
+    std::vector<char> out_rows = sizes.beyond;
+    mark_dropped_nan(c, own.lse, out_rows);
+    const auto at = [&](Index n, Index h, Index t) {
+      return static_cast<std::size_t>((n * a.heads + h) * a.queries + t);
     };
+    const auto beyond = [&](Index n, Index h, Index t) { return sizes.beyond[at(n, h, t)]; };
     lse.empty_is_exact = true;
     lse.beyond = sizes.beyond;
     scores.limit = mean.limit = 1.001;
     out.limit = 0;
     for (T x : problem.v.all())
       out.limit = std::max(out.limit, std::isfinite(x) ? 1.001 * std::fabs(double(x)) : 0);
+    out.limit *= DropoutMask(c.dropout, a).scale();
     for (Index n = 0; n < a.elements(); ++n) {
       for (Index t = 0; t < a.queries; ++t) {
         char any = 0;
         for (Index h = 0; h < a.heads; ++h) {
           any |= beyond(n, h, t);
           out.beyond.insert(out.beyond.end(), static_cast<std::size_t>(a.value_size),
-                            beyond(n, h, t));
+                            out_rows[at(n, h, t)]);
         }
         mean.beyond.insert(mean.beyond.end(), static_cast<std::size_t>(a.keys), any);
       }

@@ -117,6 +117,7 @@ Magnitudes magnitudes(const Problem<double> &p, const Upstream<double> &d,
     return largest;
   };
   Magnitudes m;
+  const double kept = std::max(1.0, DropoutMask(p.c.dropout, a).scale());
   std::vector<double> k_sums(static_cast<std::size_t>(a.elements() * a.keys * a.groups), 0.0);
   std::vector<double> v_sums = k_sums;
   for (Index n = 0; n < a.elements(); ++n)
@@ -135,7 +136,7 @@ Magnitudes magnitudes(const Problem<double> &p, const Upstream<double> &d,
           double sum =
               d.scores.empty() ? 0 : std::fabs(d.scores[static_cast<std::size_t>(row + s)]);
           for (Index j = 0; j < a.value_size; ++j)
-            sum += std::fabs(d_out[j] * p.v.view().row(n, s, g)[j]);
+            sum += kept * std::fabs(d_out[j] * p.v.view().row(n, s, g)[j]);
           d_weight = std::max(d_weight, std::isfinite(sum) ? sum : 0);
           q_sum += weight(s) * largest_in(p.k.view().row(n, s, g), a.key_size);
         }
@@ -144,7 +145,7 @@ Magnitudes magnitudes(const Problem<double> &p, const Upstream<double> &d,
         for (Index s = 0; s < a.keys; ++s) {
           const std::size_t key = static_cast<std::size_t>((n * a.keys + s) * a.groups + g);
           k_sums[key] += slope * weight(s) * largest_in(p.q.view().row(n, t, h), a.key_size);
-          v_sums[key] += weight(s) * largest_in(d_out, a.value_size);
+          v_sums[key] += kept * weight(s) * largest_in(d_out, a.value_size);
         }
       }
   for (std::size_t i = 0; i < k_sums.size(); ++i) {
@@ -156,7 +157,8 @@ Magnitudes magnitudes(const Problem<double> &p, const Upstream<double> &d,
 
 // Scores beyond precision (compare.h) reach the gradients of the query and of
 // every key that it sees.
-void mark_beyond(const Configuration &c, const ScoreSizes &sizes, Rules &q, Rules &k, Rules &v) {
+void mark_beyond(const Configuration &c, const std::vector<char> &rows, Rules &q, Rules &k,
+                 Rules &v) {
   const AttentionShape &a = c.shape;
   q.beyond.assign(static_cast<std::size_t>(a.elements() * a.queries * a.heads * a.key_size), 0);
   k.beyond.assign(static_cast<std::size_t>(a.elements() * a.keys * a.groups * a.key_size), 0);
@@ -164,16 +166,22 @@ void mark_beyond(const Configuration &c, const ScoreSizes &sizes, Rules &q, Rule
   for (Index n = 0; n < a.elements(); ++n)
     for (Index h = 0; h < a.heads; ++h)
       for (Index t = 0; t < a.queries; ++t) {
-        if (sizes.beyond[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)] == 0)
+        const char mark = rows[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)];
+        const auto spread = [mark](Rules &to, Index row, Index size) {
+          for (Index i = row * size; i < (row + 1) * size; ++i) {
+            char &x = to.beyond[static_cast<std::size_t>(i)];
+            x = std::max(x, mark);
+          }
+        };
+        if (mark == 0)
           continue;
-        const Index query = (n * a.queries + t) * a.heads + h;
-        std::fill_n(q.beyond.begin() + query * a.key_size, a.key_size, char(1));
+        spread(q, (n * a.queries + t) * a.heads + h, a.key_size);
         for (Index s = 0; s < a.keys; ++s) {
           if (!c.mask.may_attend(n, h, t, s))
             continue;
           const Index key = (n * a.keys + s) * a.groups + h * a.groups / a.heads;
-          std::fill_n(k.beyond.begin() + key * a.key_size, a.key_size, char(1));
-          std::fill_n(v.beyond.begin() + key * a.value_size, a.value_size, char(1));
+          spread(k, key, a.key_size);
+          spread(v, key, a.value_size);
         }
       }
 }
@@ -211,7 +219,9 @@ template <class T> void check(const Configuration &c, Verdicts &verdicts) {
   const ScoreSizes sizes = score_sizes<T>(wide);
   const Magnitudes scale = magnitudes(wide, wide_upstream, textbook(wide));
   Rules q, k, v;
-  mark_beyond(c, sizes, q, k, v);
+  std::vector<char> rows = sizes.beyond;
+  mark_dropped_nan(c, textbook(p).lse, rows);
+  mark_beyond(c, rows, q, k, v);
   q.scale = std::max(1.0, scale.q);
   k.scale = std::max(1.0, scale.k);
   v.scale = std::max(1.0, scale.v);
