@@ -21,7 +21,7 @@
 #' @inheritParams layer_attention
 #' @inherit layer_attention return
 #' @inheritSection layer_multi_head_attention Errors
-#' @references Bahdanau, D., Cho, K., Bengio, Y. (2015). Neural Machine Translation by Jointly Learning to Align and Translate. <doi:10.48550/arXiv.1409.0473>
+#' @references Bahdanau, D., Cho, K., Bengio, Y. (2015). Neural Machine Translation by Jointly Learning to Align and Translate. \doi{10.48550/arXiv.1409.0473}
 #' @family attention layers
 #' @examples
 #' query <- array(rnorm(2 * 3 * 4), c(2, 3, 4))

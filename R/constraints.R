@@ -31,7 +31,9 @@
 #' w <- matrix(c(3, 4, 0.3, 0.4), 2)
 #' constraint_maxnorm(1)(w)
 #' constraint_nonneg()(c(-1, 2))
-#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_constraint = constraint_maxnorm(2, axis = 1))
+#' layer <- layer_multi_head_attention(
+#'   num_heads = 2, key_dim = 3, kernel_constraint = constraint_maxnorm(2, axis = 1)
+#' )
 #' @export
 constraint_maxnorm <- function(max_value = 2, axis = 1) {
   call <- environment()

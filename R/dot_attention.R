@@ -54,7 +54,7 @@
 #' @inheritParams layer_multi_head_attention
 #' @return Without `object` a layer: a function that is called with a list of arrays. With `object` what that call gives.
 #' @inheritSection layer_multi_head_attention Errors
-#' @references Luong, M.-T., Pham, H., Manning, C. D. (2015). Effective Approaches to Attention-based Neural Machine Translation. <doi:10.48550/arXiv.1508.04025>
+#' @references Luong, M.-T., Pham, H., Manning, C. D. (2015). Effective Approaches to Attention-based Neural Machine Translation. \doi{10.48550/arXiv.1508.04025}
 #' @family attention layers
 #' @examples
 #' query <- array(rnorm(2 * 3 * 4), c(2, 3, 4)) # two sequences of three tokens

@@ -24,7 +24,7 @@
 #' @section Errors:
 #' Those of the call, and `attentive_error_shape` where `upstream` or `scores_upstream` does not fit; see [attentive_errors].
 #' @seealso [layer_multi_head_attention()]
-#' @references The chain rule through softmax attention: Dao et al. (2022), FlashAttention, appendix B. <doi:10.48550/arXiv.2205.14135>
+#' @references The chain rule through softmax attention: Dao et al. (2022), FlashAttention, appendix B. \doi{10.48550/arXiv.2205.14135}
 #' @examples
 #' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 4)
 #' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8))

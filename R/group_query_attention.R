@@ -42,7 +42,7 @@
 #' @inheritParams layer_multi_head_attention
 #' @return Without `object` a layer: a function that is called with arrays. With `object` what that call gives.
 #' @inheritSection layer_multi_head_attention Errors
-#' @references Ainslie, J. et al. (2023). GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints. <doi:10.48550/arXiv.2305.13245>
+#' @references Ainslie, J. et al. (2023). GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints. \doi{10.48550/arXiv.2305.13245}
 #' @family attention layers
 #' @examples
 #' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8)) # two sequences of five tokens with eight features

@@ -72,6 +72,9 @@ resolve_config <- function(family, x, arg, call = NULL, custom_objects = NULL) {
       arg = arg, call = call
     )
   }
+  if (length(config) > 0L && (!is.list(x$config) || is.null(names(config)) || any(names(config) == ""))) {
+    abort_attentive("config", sprintf("`config` in `%s` must be a named list, not %s.", arg, describe(x$config)), arg = arg, call = call)
+  }
   made <- rlang::try_fetch(
     specification_from_config(family, class_name, config, custom_objects, constructor),
     attentive_error = function(e) {

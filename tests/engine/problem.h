@@ -198,4 +198,41 @@ template <class T> Answer<T> textbook(const Problem<T> &p) {
   return answer;
 }
 
+// How large the scores of a problem are, seen from a type with this eps and
+// this largest number. Scores of 1 / eps and more are beyond precision.
+struct ScoreSizes {
+  double largest = 0;       // |score| that anybody sees and that fits the type
+  std::vector<char> beyond; // [N, H, T]: does the row see a finite one beyond precision?
+};
+
+inline ScoreSizes score_sizes(const Problem<double> &p, double eps, double too_large) {
+  const AttentionShape &a = p.c.shape;
+  ScoreSizes sizes;
+  for (Index n = 0; n < a.elements(); ++n)
+    for (Index h = 0; h < a.heads; ++h)
+      for (Index t = 0; t < a.queries; ++t) {
+        const double *q = p.q.view().row(n, t, h);
+        bool beyond = false;
+        for (Index s = 0; s < a.keys; ++s) {
+          if (!p.c.mask.may_attend(n, h, t, s))
+            continue;
+          const double *k = p.k.view().row(n, s, h / (a.heads / a.groups));
+          double dot = 0;
+          for (Index i = 0; i < a.key_size; ++i)
+            dot += q[i] * k[i];
+          const double score = std::fabs(dot * p.c.scale);
+          beyond = beyond || (score >= 1 / eps && score < too_large);
+          if (score < too_large)
+            sizes.largest = std::max(sizes.largest, score);
+        }
+        sizes.beyond.push_back(beyond);
+      }
+  return sizes;
+}
+
+template <class T> ScoreSizes score_sizes(const Problem<double> &p) {
+  return score_sizes(p, static_cast<double>(std::numeric_limits<T>::epsilon()),
+                     static_cast<double>(std::numeric_limits<T>::max()));
+}
+
 } // namespace attentive_test

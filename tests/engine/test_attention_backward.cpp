@@ -100,25 +100,82 @@ template <class T> bool engine(const Problem<T> &p, const Upstream<T> &d, Gradie
   return q && k && v;
 }
 
-double largest_score(const Problem<double> &p, double too_large) {
+// The largest number in each gradient had nothing cancelled on the way: what
+// its rounding is to be measured by. A row of one dominant score, for instance,
+// has d_q and d_k of 0 through d_weight - mean, both far from 0.
+struct Magnitudes {
+  double q = 0, k = 0, v = 0;
+};
+
+Magnitudes magnitudes(const Problem<double> &p, const Upstream<double> &d,
+                      const Answer<double> &forward) {
   const AttentionShape &a = p.c.shape;
-  double largest = 0;
+  const auto largest_in = [](const double *row, Index size) {
+    double largest = 0;
+    for (Index i = 0; i < size; ++i)
+      largest = std::max(largest, std::isfinite(row[i]) ? std::fabs(row[i]) : 0);
+    return largest;
+  };
+  Magnitudes m;
+  std::vector<double> k_sums(static_cast<std::size_t>(a.elements() * a.keys * a.groups), 0.0);
+  std::vector<double> v_sums = k_sums;
   for (Index n = 0; n < a.elements(); ++n)
     for (Index h = 0; h < a.heads; ++h)
-      for (Index t = 0; t < a.queries; ++t)
+      for (Index t = 0; t < a.queries; ++t) {
+        const Index row = ((n * a.heads + h) * a.queries + t) * a.keys, g = h * a.groups / a.heads;
+        const double *d_out = d.out_view(a).row(n, t, h);
+        double d_weight = 0, q_sum = 0;
+        const auto weight = [&](Index s) {
+          const double w = forward.scores[static_cast<std::size_t>(row + s)];
+          return std::isfinite(w) ? w : 0;
+        };
         for (Index s = 0; s < a.keys; ++s) {
           if (!p.c.mask.may_attend(n, h, t, s))
             continue;
-          const double *q = p.q.view().row(n, t, h);
-          const double *k = p.k.view().row(n, s, h / (a.heads / a.groups));
-          double dot = 0;
-          for (Index i = 0; i < a.key_size; ++i)
-            dot += q[i] * k[i];
-          const double score = std::fabs(dot * p.c.scale);
-          if (score < too_large)
-            largest = std::max(largest, score);
+          double sum =
+              d.scores.empty() ? 0 : std::fabs(d.scores[static_cast<std::size_t>(row + s)]);
+          for (Index j = 0; j < a.value_size; ++j)
+            sum += std::fabs(d_out[j] * p.v.view().row(n, s, g)[j]);
+          d_weight = std::max(d_weight, std::isfinite(sum) ? sum : 0);
+          q_sum += weight(s) * largest_in(p.k.view().row(n, s, g), a.key_size);
         }
-  return largest;
+        const double slope = 2 * std::fabs(p.c.scale) * d_weight;
+        m.q = std::max(m.q, slope * q_sum);
+        for (Index s = 0; s < a.keys; ++s) {
+          const std::size_t key = static_cast<std::size_t>((n * a.keys + s) * a.groups + g);
+          k_sums[key] += slope * weight(s) * largest_in(p.q.view().row(n, t, h), a.key_size);
+          v_sums[key] += weight(s) * largest_in(d_out, a.value_size);
+        }
+      }
+  for (std::size_t i = 0; i < k_sums.size(); ++i) {
+    m.k = std::max(m.k, k_sums[i]);
+    m.v = std::max(m.v, v_sums[i]);
+  }
+  return m;
+}
+
+// Scores beyond precision (compare.h) reach the gradients of the query and of
+// every key that it sees.
+void mark_beyond(const Configuration &c, const ScoreSizes &sizes, Rules &q, Rules &k, Rules &v) {
+  const AttentionShape &a = c.shape;
+  q.beyond.assign(static_cast<std::size_t>(a.elements() * a.queries * a.heads * a.key_size), 0);
+  k.beyond.assign(static_cast<std::size_t>(a.elements() * a.keys * a.groups * a.key_size), 0);
+  v.beyond.assign(static_cast<std::size_t>(a.elements() * a.keys * a.groups * a.value_size), 0);
+  for (Index n = 0; n < a.elements(); ++n)
+    for (Index h = 0; h < a.heads; ++h)
+      for (Index t = 0; t < a.queries; ++t) {
+        if (sizes.beyond[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)] == 0)
+          continue;
+        const Index query = (n * a.queries + t) * a.heads + h;
+        std::fill_n(q.beyond.begin() + query * a.key_size, a.key_size, char(1));
+        for (Index s = 0; s < a.keys; ++s) {
+          if (!c.mask.may_attend(n, h, t, s))
+            continue;
+          const Index key = (n * a.keys + s) * a.groups + h * a.groups / a.heads;
+          std::fill_n(k.beyond.begin() + key * a.key_size, a.key_size, char(1));
+          std::fill_n(v.beyond.begin() + key * a.value_size, a.value_size, char(1));
+        }
+      }
 }
 
 // Exactly 0 where nothing may flow: queries that see nothing, keys unseen.
@@ -149,8 +206,15 @@ template <class T> void check(const Configuration &c, Verdicts &verdicts) {
   const Problem<double> wide(p);
   const Upstream<T> upstream(c);
   const Gradients<T> own = textbook_gradients(p, upstream);
-  const Gradients<double> exact = textbook_gradients(wide, Upstream<double>(upstream));
-  const double largest = largest_score(wide, static_cast<double>(std::numeric_limits<T>::max()));
+  const Upstream<double> wide_upstream(upstream);
+  const Gradients<double> exact = textbook_gradients(wide, wide_upstream);
+  const ScoreSizes sizes = score_sizes<T>(wide);
+  const Magnitudes scale = magnitudes(wide, wide_upstream, textbook(wide));
+  Rules q, k, v;
+  mark_beyond(c, sizes, q, k, v);
+  q.scale = std::max(1.0, scale.q);
+  k.scale = std::max(1.0, scale.k);
+  v.scale = std::max(1.0, scale.v);
   for (Level level : available_levels()) {
     set_level(level_name(level));
     Gradients<T> got(c.shape);
@@ -159,11 +223,11 @@ template <class T> void check(const Configuration &c, Verdicts &verdicts) {
       return std::string(level_name(level)) + " " + type_name<T>() + " " + quantity;
     };
     const auto compare = [&](const char *quantity, const Difference &d) {
-      verdicts.add(name(quantity), d, gradient_bound_of<T>(d, largest), c);
+      verdicts.add(name(quantity), d, gradient_bound_of<T>(d, sizes.largest), c);
     };
-    compare("d_q", difference(got.q, own.q, exact.q));
-    compare("d_k", difference(got.k, own.k, exact.k));
-    compare("d_v", difference(got.v, own.v, exact.v));
+    compare("d_q", difference(got.q, own.q, exact.q, q));
+    compare("d_k", difference(got.k, own.k, exact.k, k));
+    compare("d_v", difference(got.v, own.v, exact.v, v));
     verdicts.require(name("writes inside"), inside, c);
     verdicts.require(name("hidden gets 0"), hidden_gets_zero(c, got), c);
   }

@@ -88,6 +88,15 @@ void check(const LayerProblem &p, const Leaves<double> &gradient, const char *ki
   const Leaves<T> own_gradient = gradient_textbook<T>(p);
   const Leaves<char> hidden = hidden_numbers(p);
   const double largest = largest_score(p);
+  // Errors are taken over the largest derivative or input of the layer: a
+  // kernel's derivative is a sum of inputs times what may have cancelled to 0.
+  Rules rules;
+  for (const std::vector<double> &leaf : gradient)
+    for (double x : leaf)
+      rules.scale = std::max(rules.scale, std::fabs(x));
+  for (Leaf leaf : {kQueryInput, kKeyInput, kValueInput})
+    for (double x : p.leaves[leaf])
+      rules.scale = std::max(rules.scale, std::isfinite(x) ? std::fabs(x) : 0);
   for (Level level : available_levels()) {
     set_level(level_name(level));
     const LayerAnswer<T> got = engine<T>(p);
@@ -100,7 +109,8 @@ void check(const LayerProblem &p, const Leaves<double> &gradient, const char *ki
     verdicts.add(name("scores"), scores, bound_of<T>(scores, largest, p.c.shape.keys), p.c);
     bool hidden_is_zero = true;
     for (std::size_t leaf = 0; leaf < kLeaves; ++leaf) {
-      const Difference d = difference(got.gradient[leaf], own_gradient[leaf], gradient[leaf]);
+      const Difference d =
+          difference(got.gradient[leaf], own_gradient[leaf], gradient[leaf], rules);
       verdicts.add(name("gradients"), d, gradient_bound_of<T>(d, largest), p.c);
       for (std::size_t i = 0; i < hidden[leaf].size(); ++i)
         hidden_is_zero = hidden_is_zero && (hidden[leaf][i] == 0 || got.gradient[leaf][i] == 0);

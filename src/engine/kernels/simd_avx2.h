@@ -22,6 +22,13 @@ constexpr float kExp2Vectors[8][8] = {
     ATTENTIVE_EIGHT(kExp2FloatHalf[3]), ATTENTIVE_EIGHT(kExp2FloatHalf[4]),
     ATTENTIVE_EIGHT(-127.0f),           ATTENTIVE_EIGHT(128.0f)};
 #undef ATTENTIVE_EIGHT
+constexpr double kExp2DoubleAll[14] = {
+    1.0,
+    kExp2DoubleHalf[0], kExp2DoubleHalf[1], kExp2DoubleHalf[2], kExp2DoubleHalf[3],
+    kExp2DoubleHalf[4], kExp2DoubleHalf[5], kExp2DoubleHalf[6], kExp2DoubleHalf[7],
+    kExp2DoubleHalf[8], kExp2DoubleHalf[9], kExp2DoubleHalf[10],
+    -1023.0,
+    1024.0};
 
 struct VecFloat {
   using Scalar = float;
@@ -117,26 +124,27 @@ struct VecDouble {
   }
   // As for floats, with the exponent at bit 52.
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    const double *c = kExp2DoubleAll;
+    __asm__("" : "+r"(c));
     V f[kN], p[kN];
     __m256i exponent[kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      f[n] = _mm256_min_pd(set(1024.0), _mm256_max_pd(set(-1023.0), x[n]));
+      f[n] = _mm256_min_pd(set(c[13]), _mm256_max_pd(set(c[12]), x[n]));
       const __m128i whole = _mm256_cvtpd_epi32(f[n]);
       f[n] = _mm256_sub_pd(f[n], _mm256_cvtepi32_pd(whole));
       exponent[n] = _mm256_slli_epi64(_mm256_cvtepi32_epi64(whole), 52);
-      p[n] = set(kExp2DoubleHalf[10]);
+      p[n] = set(c[11]);
     }
     ATTENTIVE_UNROLL
-    for (int i = 9; i >= 0; --i) {
+    for (int i = 10; i >= 0; --i) {
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        p[n] = fma(p[n], f[n], set(kExp2DoubleHalf[i]));
+        p[n] = fma(p[n], f[n], set(c[i]));
     }
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n)
-      x[n] = _mm256_castsi256_pd(_mm256_add_epi64(
-          _mm256_castpd_si256(fma(p[n], f[n], set(1.0))), exponent[n]));
+      x[n] = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p[n]), exponent[n]));
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {

@@ -84,17 +84,19 @@ struct VecDouble {
     return _mm512_cmp_pd_mask(v, _mm512_set1_pd(x), _CMP_LE_OQ) == 0xff;
   }
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    const double *c = kExp2DoubleUnit; // hidden, or its vectors would fill the registers
+    __asm__("" : "+r"(c));
     V f[kN], p[kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
       f[n] = _mm512_maskz_reduce_pd(0xff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-      p[n] = set(kExp2DoubleUnit[10]);
+      p[n] = set(c[10]);
     }
     ATTENTIVE_UNROLL
     for (int i = 9; i >= 0; --i) {
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        p[n] = fma(p[n], f[n], set(kExp2DoubleUnit[i]));
+        p[n] = fma(p[n], f[n], set(c[i]));
     }
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n)
