@@ -12,6 +12,7 @@
 //   max(a, b)                                 b where either is NaN
 //   keep(v, bits)                             0 in the lanes whose bit is 0
 //   select(bits, a, b)                        a where the bit is 1, else b
+//   sum(v)                                    of the lanes, in any order
 //   all_at_most(v, x)                         false if a lane is above x or NaN
 //   exp2(v[n])                                v = 2^v, in place, in n vectors at once:
 //                                             float 2e-7, double 1e-15, relative; exact

@@ -57,6 +57,11 @@ struct VecFloat {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(lanes_of_bits8(bits)));
   }
+  ATTENTIVE_INLINE float sum(V v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+  }
   ATTENTIVE_INLINE bool all_at_most(V v, float x) {
     return _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(x), _CMP_LE_OQ)) == 0xff;
   }
@@ -118,6 +123,10 @@ struct VecDouble {
   }
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(lanes_of_bits4(bits)));
+  }
+  ATTENTIVE_INLINE double sum(V v) {
+    const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
   }
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     return _mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_set1_pd(x), _CMP_LE_OQ)) == 0xf;

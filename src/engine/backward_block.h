@@ -1,50 +1,27 @@
-// The gradients of softmax attention, with P recomputed from the log-sum-exp
-// (Dao et al. 2022), M dropout's mask with its factor and dC the gradient of
-// the output:
+// The gradients of one block of queries against tiles of keys, P recomputed from
+// the log-sum-exp (Dao et al. 2022). With M dropout's mask times its factor and
+// dC the gradient of the output C = (P M) V:
 //   dV = (P M)' dC
-//   dS = P (M (dC V') + d_scores - delta),  delta = row sums of P dP
+//   dS = P (M (dC V') + d_scores - delta)
 //   dQ = scale dS K,  dK = scale dS' Q
-// delta = row sums of dC * C, as C = (P M) V, and of P * d_scores.
-#include "backward_chunk.h"
+// delta, the row sums of P times its gradient, are those of dC * C and of
+// P * d_scores.
+//
+// Letters as in attention.h; L lanes of a group.
+#pragma once
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
+
+#include "backward_call.h"
 
 namespace attentive {
-
-namespace {
-
-// What a part of the keys may take in the memory of a thread.
-constexpr Index kPartBytes = Index(2) << 20;
-constexpr Index kMaxPartKeys = 2048;
-
-// SSE vectors of doubles: 16 groups of 4.
-constexpr int kMaxBackwardGroups = 16;
 
 // exp2() of it is exactly 0, also after adding a score of 0.
 constexpr double kNever = -1e30;
 
-Index rounded_up(Index size, Index multiple) { return (size + multiple - 1) / multiple * multiple; }
-
-template <class T> bool all_finite(const T *x, Index size) {
-  T sums[8] = {}; // NaN as soon as one is not
-  Index i = 0;
-  for (; i + 8 <= size; i += 8)
-    for (int j = 0; j < 8; ++j)
-      sums[j] += x[i + j] * T(0);
-  for (; i < size; ++i)
-    sums[0] += x[i] * T(0);
-  return ((sums[0] + sums[4]) + (sums[1] + sums[5])) +
-             ((sums[2] + sums[6]) + (sums[3] + sums[7])) ==
-         T(0);
-}
-
-// Rows of different tokens lie apart, where the processor does not look ahead.
-template <class T> void fetch(const T *row, Index size) {
-  constexpr Index kLine = 64 / sizeof(T);
-  for (Index i = 0; i < size; i += kLine)
-    __builtin_prefetch(row + i);
-}
+// Groups of the shortest vectors, two doubles, that fill a block.
+constexpr int kMaxBackwardGroups = kBackwardQueries / 4;
 
 // A block of queries of one head, in groups of lanes: those that see anything.
 template <class T> class BackwardBlock {
@@ -52,8 +29,7 @@ public:
   BackwardBlock(const BackwardCall<T> &call, BackwardScratch<T> &scratch, Index n, Index h,
                 Index block)
       : call_(call), s_(scratch), kernels_(call.kernels), lanes_(2 * kernels_.backward.lanes),
-        k_stride_(rounded_up(call.shape.key_size, kernels_.backward.lanes)),
-        v_stride_(rounded_up(call.shape.value_size, kernels_.backward.lanes)), n_(n), h_(h),
+        k_stride_(scratch.k_stride), v_stride_(scratch.v_stride), n_(n), h_(h),
         head_(call.dropout.head(n, h)) {
     first_ = block * kBackwardQueries;
     last_ = std::min(first_ + kBackwardQueries, call.shape.queries);
@@ -79,9 +55,9 @@ public:
     const auto scale = static_cast<T>(call_.options.scale);
     const auto scale2 = static_cast<T>(call_.options.scale * kLog2E);
     for (int i = 0; i < count_; ++i) {
-      fetch(call_.q.row(n_, queries_[i], h_), shape.key_size);
-      fetch(call_.d_out.row(n_, queries_[i], h_), shape.value_size);
-      fetch(call_.out.row(n_, queries_[i], h_), shape.value_size);
+      fetch_row(call_.q.row(n_, queries_[i], h_), shape.key_size);
+      fetch_row(call_.d_out.row(n_, queries_[i], h_), shape.value_size);
+      fetch_row(call_.out.row(n_, queries_[i], h_), shape.value_size);
     }
     careful_ = false;
     for (int g = 0; g < groups_; ++g) {
@@ -93,8 +69,8 @@ public:
         d_out[lane] = call_.d_out.row(n_, query(g, lane), h_);
         out[lane] = call_.out.row(n_, query(g, lane), h_);
       }
-      T *const q_rows = s_.q_rows + at * k_stride_, *const d_out_rows =
-                                                        s_.d_out_rows + at * v_stride_;
+      T *const q_rows = s_.q_rows + at * k_stride_;
+      T *const d_out_rows = s_.d_out_rows + at * v_stride_;
       const bool finite =
           kernels_.backward.load_rows(q, count, shape.key_size, k_stride_, scale, q_rows) &
           kernels_.backward.load_rows(d_out, count, shape.value_size, v_stride_, factor,
@@ -115,7 +91,8 @@ public:
   void differentiate(Index part, Index first, Index last) {
     const int rows = kernels_.backward.rows, keys = static_cast<int>(last - first);
     const int padded = static_cast<int>(rounded_up(keys, rows));
-    const bool careful = careful_ || s_.careful[(first - part) / kTileKeys] != 0;
+    const bool careful =
+        careful_ || s_.careful[static_cast<std::size_t>((first - part) / kTileKeys)] != 0;
     bool any = false;
     for (int g = 0; g < groups_; ++g) {
       look(g, first, last, padded, careful);
@@ -148,7 +125,7 @@ public:
         continue;
       BackwardTile<T> tile = tile_of(g, s_.k, s_.v);
       tile.value_size = 0; // d_s becomes p * d_scores
-      tile.d_scores = load_d_scores(g, first, last);
+      tile.d_scores = load_d_scores(g, first, last, padded);
       kernels_.backward.differentiate(tile);
       T sums[kMaxGroup] = {};
       for (int vector = 0; vector < 2; ++vector)
@@ -234,6 +211,7 @@ private:
     }
   }
 
+  // p and d_s of a group, and what they add to d_q.
   void differentiate_group(int g, Index first, Index last, int padded, const T *k, const T *v,
                            bool careful) {
     const TileView &view = views_[g];
@@ -248,7 +226,7 @@ private:
       return;
     BackwardTile<T> tile = tile_of(g, k, v);
     tile.kept = draw(g, first, last, padded);
-    tile.d_scores = load_d_scores(g, first, last);
+    tile.d_scores = load_d_scores(g, first, last, padded);
     kernels_.backward.differentiate(tile);
     add_queries(tile, s_.d_q + g * lanes_ * tile.key_size, careful);
   }
@@ -308,13 +286,14 @@ private:
     return kept_;
   }
 
-  const T *load_d_scores(int g, Index first, Index last) {
+  const T *load_d_scores(int g, Index first, Index last, int padded) {
     if (call_.d_scores == nullptr)
       return nullptr;
     const T *rows[kMaxGroup];
     for (int lane = 0; lane < group_count(g); ++lane)
       rows[lane] = call_.d_scores + call_.row(n_, h_, query(g, lane)) * call_.shape.keys + first;
     kernels_.attention.pack_rows(rows, group_count(g), last - first, T(1), s_.d_scores);
+    std::fill(s_.d_scores + (last - first) * lanes_, s_.d_scores + padded * lanes_, T(0));
     return s_.d_scores;
   }
 
@@ -374,168 +353,5 @@ private:
     }
   }
 };
-
-// Rows of keys, padded with zeros to whole vectors and whole `rows`.
-template <class T>
-void load_rows_of_keys(HeadView<const T> from, Index size, Index stride, Index n, Index g,
-                       Index first, Index last, Index padded, T *to) {
-  constexpr Index kAhead = 16;
-  for (Index i = first; i < last; ++i, to += stride) {
-    if (i + kAhead < last)
-      fetch(from.row(n, i + kAhead, g), size);
-    std::copy_n(from.row(n, i, g), size, to);
-    std::fill(to + size, to + stride, T(0));
-  }
-  std::fill_n(to, (padded - (last - first)) * stride, T(0));
-}
-
-template <class T>
-void load_keys(const BackwardCall<T> &call, BackwardScratch<T> &s, Index n, Index g, Index first,
-               Index last) {
-  const AttentionShape &shape = call.shape;
-  const Index lanes = call.kernels.backward.lanes;
-  const Index k_stride = rounded_up(shape.key_size, lanes);
-  const Index v_stride = rounded_up(shape.value_size, lanes);
-  const Index padded = rounded_up(last - first, call.kernels.backward.rows);
-  load_rows_of_keys(call.k, shape.key_size, k_stride, n, g, first, last, padded, s.k);
-  load_rows_of_keys(call.v, shape.value_size, v_stride, n, g, first, last, padded, s.v);
-  for (Index i = 0; i < last - first; i += kTileKeys) {
-    const Index size = std::min<Index>(kTileKeys, last - first - i);
-    s.careful[static_cast<std::size_t>(i / kTileKeys)] =
-        !all_finite(s.k + i * k_stride, size * k_stride) ||
-        !all_finite(s.v + i * v_stride, size * v_stride);
-  }
-  std::fill_n(s.d_k, padded * k_stride, T(0));
-  std::fill_n(s.d_v, padded * v_stride, T(0));
-}
-
-template <class T>
-void store_keys(const BackwardCall<T> &call, const BackwardScratch<T> &s, Index n, Index g,
-                Index first, Index last) {
-  const AttentionShape &shape = call.shape;
-  const Index lanes = call.kernels.backward.lanes;
-  const T *d_k = s.d_k, *d_v = s.d_v;
-  for (Index i = first; i < last; ++i) {
-    std::copy_n(d_k, shape.key_size, call.d_k.row(n, i, g));
-    std::copy_n(d_v, shape.value_size, call.d_v.row(n, i, g));
-    d_k += rounded_up(shape.key_size, lanes);
-    d_v += rounded_up(shape.value_size, lanes);
-  }
-}
-
-// One block of queries against the loaded part of the keys.
-template <class T>
-void run_block(BackwardBlock<T> &block, Index part, Index part_end, bool add, HeadView<T> d_q) {
-  const Mask::KeyRange seen = block.key_range();
-  const Index skipped = std::max<Index>(0, seen.begin - part) / kTileKeys * kTileKeys;
-  const Index begin = part + skipped, end = std::min(part_end, seen.end);
-  if (begin >= end) {
-    if (!add)
-      block.clear(d_q);
-    return;
-  }
-  block.load();
-  for (Index s = begin; s < end; s += kTileKeys)
-    block.differentiate(part, s, std::min(s + kTileKeys, part_end));
-  block.store(add, d_q);
-}
-
-} // namespace
-
-template <class T> Index backward_part_keys(const BackwardCall<T> &call) {
-  const Index lanes = call.kernels.backward.lanes, keys = std::max<Index>(call.shape.keys, 1);
-  const Index row =
-      2 * Index(sizeof(T)) *
-      (rounded_up(call.shape.key_size, lanes) + rounded_up(call.shape.value_size, lanes));
-  const Index most = std::min(kMaxPartKeys, std::max<Index>(kPartBytes / row, kTileKeys));
-  const Index parts = (keys + most - 1) / most; // of about the same length
-  return parts == 1 ? keys : std::min(most, rounded_up((keys + parts - 1) / parts, kTileKeys));
-}
-
-template <class T> BackwardScratch<T>::BackwardScratch(const BackwardCall<T> &call) {
-  const AttentionShape &shape = call.shape;
-  const BackwardKernels<T> &kernels = call.kernels.backward;
-  const Index keys = std::max<Index>(rounded_up(backward_part_keys(call), kernels.rows), kTileKeys);
-  const Index k_size = rounded_up(shape.key_size, kernels.lanes);
-  const Index v_size = rounded_up(shape.value_size, kernels.lanes);
-  const Index group = 2 * kernels.lanes, scores = Index(kBackwardQueries) * kTileKeys;
-  const struct {
-    T **part;
-    Index size;
-  } parts[] = {{&k, keys * k_size},
-               {&v, keys * v_size},
-               {&d_k, keys * k_size},
-               {&d_v, keys * v_size},
-               {&q_rows, kBackwardQueries * k_size},
-               {&d_out_rows, kBackwardQueries * v_size},
-               {&q, kBackwardQueries * shape.key_size},
-               {&d_out, kBackwardQueries * shape.value_size},
-               {&d_q, kBackwardQueries * shape.key_size},
-               {&offset, kBackwardQueries},
-               {&delta, kBackwardQueries},
-               {&p, scores},
-               {&d_s, scores},
-               {&d_scores, call.d_scores == nullptr ? 0 : group * kTileKeys},
-               {&rows, group * shape.key_size}};
-  constexpr Index kLine = Buffer<T>::kAlignment / sizeof(T);
-  Index size = 0;
-  for (const auto &part : parts)
-    size += rounded_up(part.size, kLine);
-  memory = Buffer<T>(size, T(0));
-  T *at = memory.data();
-  for (const auto &part : parts) {
-    *part.part = at;
-    at += rounded_up(part.size, kLine);
-  }
-  careful.resize(static_cast<std::size_t>(keys / kTileKeys + 1));
-}
-
-template <class T>
-void backward_chunk(const BackwardCall<T> &call, BackwardScratch<T> &scratch, Index n, Index g,
-                    Index first, Index last, HeadView<T> d_q) {
-  const AttentionShape &shape = call.shape;
-  const Index share = shape.heads / shape.groups;
-  const Index blocks = (shape.queries + kBackwardQueries - 1) / kBackwardQueries;
-  const Index step = backward_part_keys(call);
-  Index part = first;
-  do { // once even where there is no key, so that d_q is cleared
-    const Index part_end = std::min(part + step, last);
-    load_keys(call, scratch, n, g, part, part_end);
-    for (Index h = g * share; h < (g + 1) * share; ++h)
-      for (Index b = 0; b < blocks; ++b) {
-        BackwardBlock<T> block(call, scratch, n, h, b);
-        run_block(block, part, part_end, part != first, d_q);
-      }
-    store_keys(call, scratch, n, g, part, part_end);
-    part = part_end;
-  } while (part < last);
-}
-
-template <class T>
-void backward_score_delta(const BackwardCall<T> &call, BackwardScratch<T> &scratch, Index n,
-                          Index h, Index b, T *score_delta) {
-  const AttentionShape &shape = call.shape;
-  BackwardBlock<T> block(call, scratch, n, h, b);
-  const Mask::KeyRange seen = block.key_range();
-  if (seen.begin >= seen.end)
-    return;
-  block.load();
-  for (Index s = seen.begin; s < seen.end; s += kTileKeys) {
-    const Index end = std::min<Index>(s + kTileKeys, seen.end);
-    load_keys(call, scratch, n, h / (shape.heads / shape.groups), s, end);
-    block.add_score_delta(s, end, score_delta);
-  }
-}
-
-#define ATTENTIVE_INSTANTIATE(T)                                                                   \
-  template struct BackwardScratch<T>;                                                              \
-  template Index backward_part_keys(const BackwardCall<T> &);                                      \
-  template void backward_chunk(const BackwardCall<T> &, BackwardScratch<T> &, Index, Index, Index, \
-                               Index, HeadView<T>);                                                \
-  template void backward_score_delta(const BackwardCall<T> &, BackwardScratch<T> &, Index, Index,  \
-                                     Index, T *);
-ATTENTIVE_INSTANTIATE(float)
-ATTENTIVE_INSTANTIATE(double)
-#undef ATTENTIVE_INSTANTIATE
 
 } // namespace attentive
