@@ -7,7 +7,8 @@
 // what the textbook finds not finite must not be finite, and the reverse. In
 // between lie finite scores of 1 / eps and more, whose rounding alone exceeds
 // 1, so that exp of a difference is noise and may overflow: there the engine
-// may say NaN, but nothing larger than can be.
+// may say NaN, but nothing larger than can be. And where products of both signs
+// overflow, the order and a fused product decide between NaN, Inf and -Inf.
 #pragma once
 
 #include <map>
@@ -30,8 +31,9 @@ struct Rules {
   // -Inf must meet -Inf: it is the log-sum-exp of a query that sees nothing,
   // and of no other.
   bool empty_is_exact = false;
-  // Numbers made from finite scores beyond precision (empty: none), and the
-  // largest |number| that they may give.
+  // Numbers made from finite scores beyond precision (1) and from scores whose
+  // products overflow both ways (2; empty: none), and the largest |number| that
+  // they may give.
   std::vector<char> beyond;
   double limit = std::numeric_limits<double>::infinity();
   // The error is taken over the largest |exact|, or over this where larger.
@@ -46,7 +48,8 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
   double scale = rules.scale;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double g = static_cast<double>(got[i]), o = static_cast<double>(own[i]);
-    const bool beyond = !rules.beyond.empty() && rules.beyond[i] != 0 && std::isfinite(o);
+    const char kind = rules.beyond.empty() ? char(0) : rules.beyond[i];
+    const bool beyond = kind != 0 && (std::isfinite(o) || (kind & 2) != 0);
     if (beyond && (std::isnan(g) || std::fabs(g) <= rules.limit))
       continue;
     if (beyond || !std::isfinite(o) || !std::isfinite(g)) {

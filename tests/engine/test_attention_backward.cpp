@@ -164,16 +164,23 @@ void mark_beyond(const Configuration &c, const ScoreSizes &sizes, Rules &q, Rule
   for (Index n = 0; n < a.elements(); ++n)
     for (Index h = 0; h < a.heads; ++h)
       for (Index t = 0; t < a.queries; ++t) {
-        if (sizes.beyond[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)] == 0)
+        const char kind =
+            sizes.beyond[static_cast<std::size_t>((n * a.heads + h) * a.queries + t)];
+        if (kind == 0)
           continue;
+        const auto mark = [kind](std::vector<char> &kinds, Index row, Index size) {
+          for (Index i = row * size; i < (row + 1) * size; ++i)
+            kinds[static_cast<std::size_t>(i)] =
+                static_cast<char>(kinds[static_cast<std::size_t>(i)] | kind);
+        };
         const Index query = (n * a.queries + t) * a.heads + h;
-        std::fill_n(q.beyond.begin() + query * a.key_size, a.key_size, char(1));
+        mark(q.beyond, query, a.key_size);
         for (Index s = 0; s < a.keys; ++s) {
           if (!c.mask.may_attend(n, h, t, s))
             continue;
           const Index key = (n * a.keys + s) * a.groups + h * a.groups / a.heads;
-          std::fill_n(k.beyond.begin() + key * a.key_size, a.key_size, char(1));
-          std::fill_n(v.beyond.begin() + key * a.value_size, a.value_size, char(1));
+          mark(k.beyond, key, a.key_size);
+          mark(v.beyond, key, a.value_size);
         }
       }
 }
