@@ -7,7 +7,8 @@
 // what the textbook finds not finite must not be finite, and the reverse. In
 // between lie finite scores of 1 / eps and more, whose rounding alone exceeds
 // 1, so that exp of a difference is noise and may overflow: there the engine
-// may say NaN, but nothing larger than can be.
+// may say NaN, but nothing larger than can be. And where products of both signs
+// overflow, the order and a fused product decide between NaN, Inf and -Inf.
 #pragma once
 
 #include <map>
@@ -30,9 +31,10 @@ struct Rules {
   // -Inf must meet -Inf: it is the log-sum-exp of a query that sees nothing,
   // and of no other.
   bool empty_is_exact = false;
-  // 1: numbers made from finite scores beyond precision, which may be NaN or up
-  // to `limit`. 2: numbers from weights that are NaN and then met dropout, which
-  // may drop the NaN or not. Empty: none.
+  // What is left open, as a sum of: 1, numbers made from finite scores beyond
+  // precision; 2, from scores whose products overflow both ways: both may be NaN
+  // or up to `limit`; 4, numbers from weights that are NaN and then met dropout,
+  // which may drop the NaN or not. Empty: nothing.
   std::vector<char> beyond;
   double limit = std::numeric_limits<double>::infinity();
   // The error is taken over the largest |exact|, or over this where larger.
@@ -47,9 +49,10 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
   double scale = rules.scale;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double g = static_cast<double>(got[i]), o = static_cast<double>(own[i]);
-    if (!rules.beyond.empty() && rules.beyond[i] == 2)
+    const int kind = rules.beyond.empty() ? 0 : rules.beyond[i];
+    if ((kind & 4) != 0)
       continue;
-    const bool beyond = !rules.beyond.empty() && rules.beyond[i] != 0 && std::isfinite(o);
+    const bool beyond = kind != 0 && (std::isfinite(o) || (kind & 2) != 0);
     if (beyond && (std::isnan(g) || std::fabs(g) <= rules.limit))
       continue;
     if (beyond || !std::isfinite(o) || !std::isfinite(g)) {

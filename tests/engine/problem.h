@@ -212,20 +212,27 @@ inline ScoreSizes score_sizes(const Problem<double> &p, double eps, double too_l
     for (Index h = 0; h < a.heads; ++h)
       for (Index t = 0; t < a.queries; ++t) {
         const double *q = p.q.view().row(n, t, h);
-        bool beyond = false;
+        int beyond = 0;
         for (Index s = 0; s < a.keys; ++s) {
           if (!p.c.mask.may_attend(n, h, t, s))
             continue;
           const double *k = p.k.view().row(n, s, h / (a.heads / a.groups));
           double dot = 0;
-          for (Index i = 0; i < a.key_size; ++i)
+          int overflows = 0; // of products: 1 upwards, 2 downwards
+          for (Index i = 0; i < a.key_size; ++i) {
             dot += q[i] * k[i];
+            if (std::fabs(q[i] * k[i]) * static_cast<double>(a.key_size) >= too_large)
+              overflows |= q[i] * k[i] > 0 ? 1 : 2;
+          }
           const double score = std::fabs(dot * p.c.scale);
-          beyond = beyond || (score >= 1 / eps && score < too_large);
+          if (score >= 1 / eps && score < too_large)
+            beyond |= 1;
+          if (overflows == 3)
+            beyond |= 2;
           if (score < too_large)
             sizes.largest = std::max(sizes.largest, score);
         }
-        sizes.beyond.push_back(beyond);
+        sizes.beyond.push_back(static_cast<char>(beyond));
       }
   return sizes;
 }
@@ -241,7 +248,7 @@ template <class T>
 void mark_dropped_nan(const Configuration &c, const std::vector<T> &lse, std::vector<char> &rows) {
   for (std::size_t i = 0; i < rows.size() && c.dropout.rate > 0; ++i)
     if (!std::isfinite(lse[i]) && lse[i] != -std::numeric_limits<T>::infinity())
-      rows[i] = 2;
+      rows[i] = static_cast<char>(rows[i] | 4);
 }
 
 } // namespace attentive_test

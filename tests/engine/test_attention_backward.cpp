@@ -170,7 +170,7 @@ void mark_beyond(const Configuration &c, const std::vector<char> &rows, Rules &q
         const auto spread = [mark](Rules &to, Index row, Index size) {
           for (Index i = row * size; i < (row + 1) * size; ++i) {
             char &x = to.beyond[static_cast<std::size_t>(i)];
-            x = std::max(x, mark);
+            x = static_cast<char>(x | mark);
           }
         };
         if (mark == 0)
