@@ -59,10 +59,7 @@ layer_build.additive_attention <- function(self, shapes, call = NULL) {
   invisible(self)
 }
 
-layer_attend.additive_attention <- function(self, inputs, sizes, masks, threads) {
-  score <- list(scale = self$scale[["value"]], inside = NULL, outside = NULL)
-  engine_additive_attention(inputs$query, inputs$value, inputs$key, score, sizes, masks, threads)
-}
+layer_score.additive_attention <- function(self) new_score(FALSE, scale = "scale")
 
 layer_config.additive_attention <- function(self) {
   c(base_config(self), list(use_scale = self$use_scale, dropout = self$dropout, seed = self$seed))

@@ -93,13 +93,9 @@ layer_build.dot_attention <- function(self, shapes, call = NULL) {
   invisible(self)
 }
 
-layer_attend.dot_attention <- function(self, inputs, sizes, masks, threads) {
-  scale <- self$scale[["value"]]
-  if (self$score_mode == "dot") {
-    return(engine_dot_attention(inputs$query, inputs$value, inputs$key, scale, sizes, masks, threads))
-  }
-  score <- list(scale = NULL, inside = scale, outside = self$concat_score_weight[["value"]])
-  engine_additive_attention(inputs$query, inputs$value, inputs$key, score, sizes, masks, threads)
+layer_score.dot_attention <- function(self) {
+  if (self$score_mode == "dot") return(new_score(TRUE, outside = "scale"))
+  new_score(FALSE, inside = "scale", outside = "concat_score_weight")
 }
 
 layer_config.dot_attention <- function(self) {

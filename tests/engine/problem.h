@@ -242,7 +242,7 @@ template <class T> ScoreSizes score_sizes(const Problem<double> &p) {
                      static_cast<double>(std::numeric_limits<T>::max()));
 }
 
-// Sets 2 for rows [N, H, T] whose weights are NaN and then meet dropout: whether
+// Adds 4 for rows [N, H, T] whose weights are NaN and then meet dropout: whether
 // a NaN survives being dropped is not promised.
 template <class T>
 void mark_dropped_nan(const Configuration &c, const std::vector<T> &lse, std::vector<char> &rows) {

@@ -55,3 +55,20 @@ fill <- function(shape, p) {
   aperm(array(sin(0.37 * seq_len(prod(shape))^2 + p), rev(shape)), rev(seq_along(shape)))
 }
 row_major <- function(x) as.vector(aperm(x, rev(seq_along(dim(x)))))
+
+check_list_gradients <- function(make, name, dtype, bound) {
+  for (case in sibling_cases(name)) {
+    layer <- list_layer(make, case, dtype)
+    m <- case$call
+    mask <- if (!is.null(m$query_mask) || !is.null(m$value_mask)) list(m$query_mask, m$value_mask)
+    got <- get_gradients(layer, case$inputs, mask = mask, use_causal_mask = isTRUE(m$use_causal_mask), upstream = case$upstream)
+    expect_gradients(got, case, bound, sprintf("%s (%s)", case$name, dtype))
+  }
+}
+
+expect_gradients <- function(got, case, bound, label) {
+  expect_identical(names(got$inputs), names(case$gradients$inputs), label = label)
+  expect_length(got$weights, length(case$gradients$weights))
+  for (arg in names(got$inputs)) expect_close(got$inputs[[arg]], case$gradients$inputs[[arg]], bound, paste(label, arg))
+  for (i in seq_along(got$weights)) expect_close(got$weights[[i]], case$gradients$weights[[i]], bound, paste(label, "weight", i))
+}

@@ -89,3 +89,8 @@ test_that("wrong calls", {
     set_weights(layer, list(1:3))
   })
 })
+
+test_that("gradients agree with the golden cases", {
+  check_list_gradients(layer_additive_attention, "additive_attention", "float64", 1e-12)
+  check_list_gradients(layer_additive_attention, "additive_attention", "float32", 2e-5)
+})

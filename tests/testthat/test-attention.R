@@ -164,3 +164,77 @@ test_that("wrong calls", {
     expect_error(eval(code), class = "attentive_error")
   }
 })
+
+test_that("gradients agree with the golden cases", {
+  check_list_gradients(layer_attention, "attention", "float64", 1e-12)
+  check_list_gradients(layer_attention, "attention", "float32", 2e-5)
+})
+
+test_that("dropout: the scores returned are those that were used, their mean is kept", {
+  set.seed(4)
+  x <- noise(2, 40, 3); y <- noise(2, 50, 3)
+  for (layer in list(layer_attention(dropout = 0.3, dtype = "float64"), layer_additive_attention(dropout = 0.3, dtype = "float64"))) {
+    clean <- layer(list(x, y), return_attention_scores = TRUE)
+    both <- layer(list(x, y), training = TRUE, return_attention_scores = TRUE)
+    scores <- bare(both[[2]])
+    kept <- scores != 0
+    expect_lt(abs(mean(kept) - 0.7), 0.03)
+    expect_close((scores / bare(clean[[2]]))[kept], array(1 / 0.7, sum(kept)), 1e-4)
+    output <- bare(both[[1]])
+    for (b in 1:2) output[b, , ] <- scores[b, , ] %*% y[b, , ]
+    expect_close(both[[1]], output, 1e-13)
+    expect_false(identical(bare(layer(list(x, y), training = TRUE)), bare(both[[1]]))) # a new mask at each call
+    expect_same(layer(list(x, y)), clean[[1]])
+    twin <- function() {
+      layer <- layer_attention(dropout = 0.5, seed = 8)
+      layer(list(x, y), training = TRUE)
+    }
+    expect_same(twin(), twin())
+  }
+})
+
+test_that("gradients with dropout, upstream scores, a penalty and one array for all agree with differences", {
+  set.seed(5)
+  x <- noise(2, 4, 3); y <- noise(2, 5, 3); k <- noise(2, 5, 3)
+  mask <- list(random_mask(c(2, 4)), random_mask(c(2, 5)))
+  up <- noise(2, 4, 3); up_scores <- noise(2, 4, 5)
+  make <- list(
+    function() layer_attention(use_scale = TRUE, dropout = 0.3, seed = 1, dtype = "float64", activity_regularizer = regularizer_l2(0.1)),
+    function() layer_attention(use_scale = TRUE, score_mode = "concat", dropout = 0.3, seed = 1, dtype = "float64", activity_regularizer = regularizer_l1(0.1)),
+    function() layer_additive_attention(dropout = 0.3, seed = 1, dtype = "float64")
+  )
+  for (one in make) {
+    new <- function(weights) { # the first call of a fresh layer: the same dropout
+      layer <- one()
+      layer$build(list(dim(x), dim(y), dim(k)))
+      set_weights(layer, weights)
+      layer
+    }
+    start <- one()
+    start$build(list(dim(x), dim(y), dim(k)))
+    weights <- lapply(get_weights(start), function(w) w * 0 + runif(length(w), 0.3, 1))
+    penalty <- if (is.null(start$activity_regularizer)) function(o) 0 else if (start$score_mode == "dot") function(o) 0.1 * sum(o^2) / 2 else function(o) 0.1 * sum(abs(o)) / 2
+    loss <- function(inputs, weights) {
+      both <- new(weights)(inputs, mask = mask, training = TRUE, return_attention_scores = TRUE)
+      sum(up * both[[1]]) + sum(up_scores * bare(both[[2]])) + penalty(both[[1]])
+    }
+    inputs <- list(query = x, value = y, key = k)
+    got <- get_gradients(new(weights), inputs, mask = mask, training = TRUE, upstream = up, scores_upstream = up_scores, losses = TRUE)
+    step <- 1e-5
+    for (arg in names(inputs)) {
+      direction <- noise(dim(inputs[[arg]]))
+      moved <- function(by) replace(inputs, arg, list(inputs[[arg]] + by * direction))
+      expect_equal(sum(got$inputs[[arg]] * direction), (loss(moved(step), weights) - loss(moved(-step), weights)) / (2 * step), tolerance = 1e-6, label = arg)
+    }
+    for (i in seq_along(weights)) {
+      direction <- rnorm(length(weights[[i]]))
+      moved <- function(by) replace(weights, i, list(weights[[i]] + by * direction))
+      expect_equal(sum(got$weights[[i]] * direction), (loss(inputs, moved(step)) - loss(inputs, moved(-step))) / (2 * step), tolerance = 1e-6, label = paste("weight", i))
+    }
+  }
+  both <- get_gradients(layer_attention(dtype = "float64"), list(x, x))
+  alone <- get_gradients(layer_attention(dtype = "float64"), x)
+  expect_identical(both, alone)
+  apart <- get_gradients(layer_attention(dtype = "float64"), list(x, x, x))
+  expect_close(apart$inputs$value + apart$inputs$key, both$inputs$value, 1e-14)
+})

@@ -133,3 +133,13 @@ test_that("wrong calls", {
   })
   expect_false(layer$built)
 })
+
+test_that("gradients agree with the golden cases", {
+  for (case in sibling_cases("group_query_attention")) {
+    layer <- do.call(layer_group_query_attention, c(case$args, list(dtype = "float64")))
+    do.call(layer$build, unname(lapply(case$inputs, dim)))
+    set_weights(layer, case$weights)
+    got <- do.call(get_gradients, c(list(layer), case$inputs, case$call, list(upstream = case$upstream)))
+    expect_gradients(got, case, 1e-12, case$name)
+  }
+})
