@@ -179,10 +179,11 @@ template <class T> Problem<T> draw_problem(const Configuration &c) {
 // [N, H, T, S], all row-major.
 template <class T> struct Answer {
   std::vector<T> out, lse, scores;
-  explicit Answer(const AttentionShape &a)
+  explicit Answer(const AttentionShape &a, bool want_scores = true)
       : out(static_cast<std::size_t>(a.elements() * a.queries * a.heads * a.value_size)),
         lse(static_cast<std::size_t>(a.elements() * a.heads * a.queries)),
-        scores(static_cast<std::size_t>(a.elements() * a.heads * a.queries * a.keys)) {}
+        scores(static_cast<std::size_t>(
+            want_scores ? a.elements() * a.heads * a.queries * a.keys : 0)) {}
 };
 
 template <class T> HeadView<T> head_rows(std::vector<T> &x, Index tokens, Index heads, Index size) {
