@@ -96,8 +96,9 @@ void dot_attention_backward(const AttentionShape &shape, const PlainInputs<T> &i
   const HeadView<const T> k = one_head(inputs.key, shape.keys, shape.key_size);
   const HeadView<const T> v = one_head(inputs.value, shape.keys, shape.value_size);
   Buffer<T> out(checked_product(query_rows, shape.value_size)), lse(query_rows);
-  attention_forward<T>(shape, q, k, v, options, one_head(out.data(), shape.queries, shape.value_size),
-                       lse.data(), execution);
+  attention_forward<T>(shape, q, k, v, options,
+                       one_head(out.data(), shape.queries, shape.value_size), lse.data(),
+                       execution);
   attention_backward<T>(shape, q, k, v, options,
                         one_head<const T>(out.data(), shape.queries, shape.value_size), lse.data(),
                         one_head(d_output, shape.queries, shape.value_size), d_weights.data(),

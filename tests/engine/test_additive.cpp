@@ -97,7 +97,8 @@ void engine(const Problem<T> &p, const AdditiveScore<T> &score, bool r_order, in
   }
   Execution execution;
   execution.threads = threads;
-  additive_attention_forward<T>(a, inputs_of(p), score, options_of(p.c), out.data(), view, execution);
+  additive_attention_forward<T>(a, inputs_of(p), score, options_of(p.c), out.data(), view,
+                                execution);
   if (scores == nullptr)
     return;
   scores->clear();

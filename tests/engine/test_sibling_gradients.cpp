@@ -65,7 +65,8 @@ Case draw_case(std::uint64_t seed, std::uint64_t number) {
   result.upstream = draw_numbers(c, 320, c.shape.elements() * c.shape.queries * c.shape.value_size);
   // With a hidden NaN, a query that does not take part has scores that are NaN.
   if (c.poison == Poison::none && dice.chance(0.4))
-    result.scores_upstream = draw_numbers(c, 321, c.shape.elements() * c.shape.queries * c.shape.keys);
+    result.scores_upstream =
+        draw_numbers(c, 321, c.shape.elements() * c.shape.queries * c.shape.keys);
   return result;
 }
 
@@ -82,8 +83,8 @@ void dot_naive(const Case &x, const Leaves<T> &leaves, T *out, T *scores) {
   options.mask.query = nullptr;
   attention_forward_naive<T>(a, one_head<const T>(q.data(), a.queries, a.key_size),
                              one_head<const T>(leaves[kKey].data(), a.keys, a.key_size),
-                             one_head<const T>(leaves[kValue].data(), a.keys, a.value_size), options,
-                             one_head(out, a.queries, a.value_size), nullptr, scores);
+                             one_head<const T>(leaves[kValue].data(), a.keys, a.value_size),
+                             options, one_head(out, a.queries, a.value_size), nullptr, scores);
   for (Index row = 0; row < a.elements() * a.queries; ++row) {
     if (x.options.mask.query != nullptr && x.options.mask.query[row] == 0)
       std::fill_n(out + row * a.value_size, a.value_size, T(0));
@@ -116,7 +117,8 @@ std::vector<double> exact_derivatives(const Case &x) {
     }
   }
   std::vector<Scalar> out(x.upstream.size(), Scalar(0));
-  std::vector<Scalar> scores(static_cast<std::size_t>(a.elements() * a.queries * a.keys), Scalar(0));
+  std::vector<Scalar> scores(static_cast<std::size_t>(a.elements() * a.queries * a.keys),
+                             Scalar(0));
   if (x.dot)
     dot_naive(x, leaves, out.data(), scores.data());
   else
@@ -156,9 +158,9 @@ std::vector<double> dot_noise(const Case &x) {
     for (Index s = 0; s < a.keys; ++s) {
       if (!options.mask.may_attend(n, 0, t % a.queries, s))
         continue;
-      double d_weight = x.scores_upstream.empty()
-                            ? 0
-                            : std::fabs(x.scores_upstream[static_cast<std::size_t>(t * a.keys + s)]);
+      double d_weight = 0;
+      if (!x.scores_upstream.empty())
+        d_weight = std::fabs(x.scores_upstream[static_cast<std::size_t>(t * a.keys + s)]);
       for (Index j = 0; j < a.value_size; ++j)
         d_weight += std::fabs(row(x.upstream, t, a.value_size)[j] *
                               row(x.leaves[kValue], n * a.keys + s, a.value_size)[j]);
