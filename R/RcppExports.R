@@ -33,12 +33,12 @@ cpp_safetensors_arrays <- function(path, places) {
     .Call(`_attentive_cpp_safetensors_arrays`, path, places)
 }
 
-engine_dot_attention <- function(query, value, key, scale, call, masks, threads) {
-    .Call(`_attentive_engine_dot_attention`, query, value, key, scale, call, masks, threads)
+engine_unprojected_attention <- function(dot, query, value, key, weights, call, masks, threads) {
+    .Call(`_attentive_engine_unprojected_attention`, dot, query, value, key, weights, call, masks, threads)
 }
 
-engine_additive_attention <- function(query, value, key, weights, call, masks, threads) {
-    .Call(`_attentive_engine_additive_attention`, query, value, key, weights, call, masks, threads)
+engine_unprojected_gradients <- function(dot, query, value, key, has_key, weights, call, masks, threads, upstream, scores_upstream) {
+    .Call(`_attentive_engine_unprojected_gradients`, dot, query, value, key, has_key, weights, call, masks, threads, upstream, scores_upstream)
 }
 
 random_seed_key <- function(seed) {

@@ -40,7 +40,7 @@ define_class <- function(family, classname, members, private, inherit, parent_en
   definition$constructor <- constructor
   constructor
 }
-utils::globalVariables(c(".inherited", "construct"))
+utils::globalVariables(c(".inherited", "construct", "constructor", "self"))
 
 # A function with these formals, for args() and completion. The call is passed
 # on as it was written, so missing arguments stay missing.

@@ -31,7 +31,9 @@
 #' w <- matrix(c(3, 4, 0.3, 0.4), 2)
 #' constraint_maxnorm(1)(w)
 #' constraint_nonneg()(c(-1, 2))
-#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_constraint = constraint_maxnorm(2, axis = 1))
+#' layer <- layer_multi_head_attention(
+#'   num_heads = 2, key_dim = 3, kernel_constraint = constraint_maxnorm(2, axis = 1)
+#' )
 #' @export
 constraint_maxnorm <- function(max_value = 2, axis = 1) {
   call <- environment()
@@ -65,11 +67,11 @@ constraint_unitnorm <- function(axis = 1) {
 
 check_constraint_axes <- function(axis, call = NULL) {
   how <- "Axes of the weight count from 1; negative ones count from the end. Several are given as a vector."
-  axes <- check_wholes(axis, "axis", min = -1000L, call = call, hint = how)
-  if (any(axes == 0L) || anyDuplicated(axes)) {
-    abort_argument(axis, "axis", "different whole numbers other than 0", hint = how, call = call)
-  }
-  axes
+  values <- if (is.list(axis) && !is.object(axis) && all(lengths(axis) == 1L)) unlist(axis) else axis
+  fits <- is.numeric(values) && !is.object(values) && length(values) > 0L && !anyNA(values) &&
+    all(values == trunc(values)) && all(values != 0) && all(abs(values) < 1000) && !anyDuplicated(values)
+  if (fits) return(as.integer(values))
+  abort_argument(axis, "axis", "one or more whole numbers other than 0, each once", hint = how, call = call)
 }
 
 #' A class of constraints of one's own

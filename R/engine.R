@@ -90,7 +90,7 @@ read_threads <- function(environment = Sys.getenv(), arguments = commandArgs()) 
   session$thread_limit <- threads$limit
   asked <- getOption("attentive.instructions", Sys.getenv("ATTENTIVE_INSTRUCTIONS", "auto"))
   if (!identical(asked, "auto") && !engine_set_instructions(as.character(asked)[[1L]])) {
-    packageStartupMessage(sprintf("attentive: the instruction set \"%s\" is not available; the best one is used.", asked))
+    rlang::warn(sprintf("attentive: the instruction set \"%s\" is not available; the best one is used.", asked))
   }
 }
 

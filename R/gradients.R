@@ -7,7 +7,7 @@
 #'
 #' @details
 #' With \eqn{Y} the output of the call and \eqn{U} `upstream`, the gradients are those of \eqn{\sum U \circ Y}, plus
-#' \eqn{\sum U_A \circ A} with the scores \eqn{A} (before dropout) where `scores_upstream` is given. They are exact derivatives of what the layer computes, with every
+#' \eqn{\sum U_A \circ A} with the scores \eqn{A} that the layer returns (before dropout, but after it for [layer_attention()] and [layer_additive_attention()]) where `scores_upstream` is given. They are exact derivatives of what the layer computes, with every
 #' mask; pairs that a mask forbids contribute exactly 0. The backward pass recomputes the scores tile by tile, so memory grows with the length, not with its square.
 #'
 #' Each input has a gradient of its own, even where the same array was given twice: in self-attention add them up. Without a `key` the value was the key too, and its
@@ -18,13 +18,13 @@
 #' @param object A layer.
 #' @param ... The arguments of the call, as in `layer(query, value, use_causal_mask = TRUE)`.
 #' @param upstream The gradient that arrives at the output: an array of its dim. `NULL` means ones.
-#' @param scores_upstream The gradient that arrives at the scores: an array of their dim, `[B, H, T, S]` for inputs of three dimensions. `NULL` means none.
+#' @param scores_upstream The gradient that arrives at the scores: an array of their dim, `[B, H, T, S]` for inputs of three dimensions (without heads `[B, T, S]`). `NULL` means none.
 #' @param losses Whether the penalties of regularizers are part of the loss.
 #' @return A list: `output`; `inputs`, a list of arrays named `query`, `value` and, where one was given, `key`; `weights`, a list of arrays in the order of [get_weights()].
 #' @section Errors:
 #' Those of the call, and `attentive_error_shape` where `upstream` or `scores_upstream` does not fit; see [attentive_errors].
 #' @seealso [layer_multi_head_attention()]
-#' @references The chain rule through softmax attention: Dao et al. (2022), FlashAttention, appendix B. <doi:10.48550/arXiv.2205.14135>
+#' @references The chain rule through softmax attention: Dao et al. (2022), FlashAttention, appendix B. \doi{10.48550/arXiv.2205.14135}
 #' @examples
 #' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 4)
 #' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8))

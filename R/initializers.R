@@ -23,7 +23,9 @@
 #' @examples
 #' initializer_constant(0.5)(c(2, 3))
 #' initializer_identity()(c(2, 3))
-#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, bias_initializer = initializer_constant(0.1))
+#' layer <- layer_multi_head_attention(
+#'   num_heads = 2, key_dim = 3, bias_initializer = initializer_constant(0.1)
+#' )
 #' @export
 initializer_constant <- function(value = 0) {
   new_specification("initializer", "constant", list(value = check_number(value, "value", call = environment())))
@@ -144,7 +146,9 @@ check_order <- function(low, high, low_arg, high_arg, call = NULL) {
 #' @examples
 #' w <- initializer_glorot_uniform(seed = 1)(c(64, 32))
 #' max(abs(w)) <= sqrt(6 / (64 + 32))
-#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_initializer = initializer_he_normal(seed = 1))
+#' layer <- layer_multi_head_attention(
+#'   num_heads = 2, key_dim = 3, kernel_initializer = initializer_he_normal(seed = 1)
+#' )
 #' @export
 initializer_variance_scaling <- function(scale = 1, mode = "fan_in", distribution = "truncated_normal", seed = NULL) {
   call <- environment()

@@ -143,7 +143,6 @@ layer_fields <- c(
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
     supports_masking = TRUE,
-    losses = layer_losses(self),
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
@@ -152,15 +151,6 @@ layer_fields <- c(
     get_weights = function() get_weights(x),
     set_weights = function(weights) set_weights(x, weights),
     layer_property(self, name)
-  )
-}
-
-# Without regularizers there are none; with them, a wrong empty list would be worse than an error.
-layer_losses <- function(self) {
-  specs <- c("kernel_regularizer", "bias_regularizer", "activity_regularizer")
-  if (all(vapply(specs, function(spec) is.null(self[[spec]]), NA))) return(list())
-  abort_attentive("not_yet", sprintf("The losses of the layer \"%s\" are not available yet.", self$name),
-    hint = "Regularizers will count with training; until then they have no effect."
   )
 }
 
@@ -203,7 +193,10 @@ layer_weights <- function(self, trainable) {
 input_shapes <- function(self, shapes, call = NULL) {
   known <- layer_property(self, ".shape_arguments")
   # a list of shapes is what Keras gives to layers that are called on a list
-  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) shapes <- shapes[[1L]]
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) {
+    shapes <- shapes[[1L]]
+    if (!is.null(names(shapes))) names(shapes) <- sub("^(query|value|key)$", "\\1_shape", names(shapes))
+  }
   given <- names(shapes)
   if (is.null(given)) given <- character(length(shapes))
   given[given == ""] <- setdiff(known, given)[seq_len(sum(given == ""))]

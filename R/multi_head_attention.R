@@ -88,7 +88,7 @@ multi_head_dots <- c("flash_attention", "seed", "sliding_window", "use_gate")
 #' @return Without `inputs` a layer: a function that is called with arrays. With `inputs` what that call gives.
 #' @section Errors:
 #' `attentive_error_argument`, `_name`, `_shape`, `_mask` or `_not_yet`, see [attentive_errors]; the layer is unchanged after an error.
-#' @references Vaswani, A. et al. (2017). Attention Is All You Need. <doi:10.48550/arXiv.1706.03762>
+#' @references Vaswani, A. et al. (2017). Attention Is All You Need. \doi{10.48550/arXiv.1706.03762}
 #' @family attention layers
 #' @examples
 #' x <- array(rnorm(2 * 5 * 8), c(2, 5, 8)) # two sequences of five tokens with eight features

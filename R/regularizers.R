@@ -24,7 +24,9 @@
 #' @family regularizers and constraints
 #' @examples
 #' regularizer_l2(0.01)(c(1, 2, 3))
-#' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = regularizer_l1(0.001))
+#' layer <- layer_multi_head_attention(
+#'   num_heads = 2, key_dim = 3, kernel_regularizer = regularizer_l1(0.001)
+#' )
 #' @export
 regularizer_l1 <- function(l1 = 0.01) {
   new_specification("regularizer", "l1", list(l1 = check_coefficient(l1, "l1", 0.01, environment())))

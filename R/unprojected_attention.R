@@ -2,9 +2,15 @@
 # layer_additive_attention() share. Their call takes one list of arrays.
 #
 # A kind of layer adds the method
-#   layer_attend(self, inputs, sizes, masks, threads)   one call of the engine
+#   layer_score(self)   how its scores are computed, see new_score()
 
-layer_attend <- function(self, inputs, sizes, masks, threads) UseMethod("layer_attend")
+layer_score <- function(self) UseMethod("layer_score")
+
+# By dot products or sums of tanh; `scale`, `inside` and `outside` name the
+# weights that the engine knows so, "" where there is none.
+new_score <- function(dot, scale = "", inside = "", outside = "") {
+  list(dot = dot, weights = c(scale = scale, inside = inside, outside = outside))
+}
 
 unprojected_dots <- c("activity_regularizer")
 
@@ -14,18 +20,31 @@ unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attent
                              use_causal_mask = FALSE, ...) {
   if ("object" %in% ...names()) return(call_by_object(sys.call(), "inputs", parent.frame()))
   call_unprojected_attention(
-    parent.env(environment()), inputs, mask, training, return_attention_scores, use_causal_mask, list(...), environment()
+    parent.env(environment()), inputs, mask, training, return_attention_scores, use_causal_mask,
+    extra = list(...), call = environment()
   )
 }
 
-call_unprojected_attention <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
+call_unprojected_attention <- function(self, ..., extra, call) {
+  prepared <- prepare_unprojected_call(self, ..., extra = extra, call = call)
+  result <- do.call(engine_unprojected_attention, prepared$engine, quote = TRUE)
+  count_dropout(self, prepared$engine$call)
+  record_activities(self, result, prepared$plan$batch)
+  attention_result(result, prepared$plan, prepared$engine$call$scores, prepared$engine$query, prepared$engine$key)
+}
+
+# Checks everything, builds the layer if need be, and gives the arguments of the
+# engine: forward and gradients start from the same.
+prepare_unprojected_call <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
   check_extra(self, extra, unprojected_call, call)
   if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
-  inputs <- split_inputs(inputs, call)
+  given <- split_inputs(inputs, call)
+  inputs <- given
+  if (is.null(inputs$key)) inputs$key <- inputs$value
   sizes <- Map(check_input, inputs, names(inputs), list(call))
   causal <- check_flag(use_causal_mask, "use_causal_mask", call = call)
   scores <- check_flag(return_attention_scores, "return_attention_scores", call = call)
-  check_training(self, training, call)
+  dropout <- call_dropout(self, training, call)
   threads <- call_threads(extra, call)
 
   # the sizes are checked before anything is built, so that an error leaves the layer as it was
@@ -37,15 +56,49 @@ call_unprojected_attention <- function(self, inputs, mask, training, return_atte
 
   scores <- if (scores) 2L else 0L # there is one head: its scores have no axis of heads
   features <- sizes$value[[rank]]
-  result <- layer_attend(
-    self, inputs, engine_sizes(self, plan, 1L, 1L, sizes$query[[rank]], features, features, scores),
-    engine_masks(bytes$query, bytes$value, causal = causal), threads
+  score <- layer_score(self)
+  list(
+    engine = list(
+      dot = score$dot, query = inputs$query, value = inputs$value, key = inputs$key,
+      weights = lapply(score$weights, function(name) if (nzchar(name)) self[[name]][["value"]]),
+      call = engine_sizes(self, plan, 1L, 1L, sizes$query[[rank]], features, features, scores, dropout),
+      masks = engine_masks(bytes$query, bytes$value, causal = causal), threads = threads
+    ),
+    plan = plan, has_key = !is.null(given$key), output_dim = c(sizes$query[-rank], features), score = score
   )
-  record_activities(self, result, sizes$query[[1L]])
-  attention_result(result, plan, scores, inputs$query, inputs$key)
 }
 
-# The arrays of a call; one alone plays all parts.
+layer_gradients.unprojected_attention <- function(self, arguments, upstream, scores_upstream, losses, call = NULL) {
+  arguments <- match_call_arguments(unprojected_call, arguments, call)
+  prepared <- do.call(prepare_unprojected_call, c(list(self), arguments, list(call = call)), quote = TRUE)
+  engine <- prepared$engine
+  engine$call$scores <- 0L
+  check_upstream(upstream, "upstream", prepared$output_dim, call)
+  check_upstream(scores_upstream, "scores_upstream", prepared$plan$scores[-(length(prepared$plan$scores) - 2L)], call)
+  if (losses) upstream <- add_output_penalty(self, upstream, engine, prepared$output_dim)
+  engine$has_key <- prepared$has_key
+  result <- do.call(
+    engine_unprojected_gradients, c(engine, list(upstream = upstream, scores_upstream = scores_upstream)), quote = TRUE
+  )
+  count_dropout(self, engine$call)
+  known <- prepared$score$weights
+  result$weights <- lapply(self$weights, function(weight) {
+    row_major_array(result$weights[[names(known)[match(weight[["name"]], known)]]], weight[["shape"]])
+  })
+  result
+}
+
+# The gradient that arrives at the output, with that of a penalty on it.
+add_output_penalty <- function(self, upstream, engine, dim) {
+  regularizer <- self$activity_regularizer
+  batch <- dim[[1L]]
+  if (is.null(regularizer) || batch == 0L) return(upstream)
+  output <- do.call(engine_unprojected_attention, engine, quote = TRUE)[[1L]]
+  penalty <- regularizer_gradient(regularizer, output, arg = "activity_regularizer") / batch
+  penalty + if (is.null(upstream)) 1 else upstream
+}
+
+# The arrays of a call; one alone plays all parts. The key may be NULL.
 split_inputs <- function(inputs, call = NULL) {
   if (!is.list(inputs) || is.data.frame(inputs)) {
     if (is.null(dim(inputs)) || is.data.frame(inputs)) {
@@ -59,7 +112,6 @@ split_inputs <- function(inputs, call = NULL) {
   inputs <- by_array_argument(inputs, "inputs", "query, value and maybe key", call)
   if (is.null(inputs$query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(inputs$value)) inputs$value <- inputs$query
-  if (is.null(inputs$key)) inputs$key <- inputs$value
   inputs
 }
 
@@ -141,12 +193,4 @@ unprojected_property <- function(self, name, fields, summary) {
   if (name == ".summary") return(summary)
   if (!name %in% fields) return(unknown_property(self, name, fields))
   self[[name]]
-}
-
-check_training <- function(self, training, call = NULL) {
-  if (call_dropout(self, training, call)[[1L]] > 0) {
-    abort_attentive("not_yet", "Dropout while training is not available yet.",
-      hint = "Use `training = FALSE`, or `dropout = 0`.", call = call
-    )
-  }
 }

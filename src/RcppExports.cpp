@@ -107,27 +107,12 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
-// engine_dot_attention
-Rcpp::List engine_dot_attention(SEXP query, SEXP value, SEXP key, SEXP scale, Rcpp::List call, Rcpp::List masks, int threads);
-RcppExport SEXP _attentive_engine_dot_attention(SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP scaleSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP) {
+// engine_unprojected_attention
+Rcpp::List engine_unprojected_attention(bool dot, SEXP query, SEXP value, SEXP key, Rcpp::List weights, Rcpp::List call, Rcpp::List masks, int threads);
+RcppExport SEXP _attentive_engine_unprojected_attention(SEXP dotSEXP, SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP weightsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP) {
 BEGIN_RCPP
     Rcpp::RObject rcpp_result_gen;
-    Rcpp::traits::input_parameter< SEXP >::type query(querySEXP);
-    Rcpp::traits::input_parameter< SEXP >::type value(valueSEXP);
-    Rcpp::traits::input_parameter< SEXP >::type key(keySEXP);
-    Rcpp::traits::input_parameter< SEXP >::type scale(scaleSEXP);
-    Rcpp::traits::input_parameter< Rcpp::List >::type call(callSEXP);
-    Rcpp::traits::input_parameter< Rcpp::List >::type masks(masksSEXP);
-    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
-    rcpp_result_gen = Rcpp::wrap(engine_dot_attention(query, value, key, scale, call, masks, threads));
-    return rcpp_result_gen;
-END_RCPP
-}
-// engine_additive_attention
-Rcpp::List engine_additive_attention(SEXP query, SEXP value, SEXP key, Rcpp::List weights, Rcpp::List call, Rcpp::List masks, int threads);
-RcppExport SEXP _attentive_engine_additive_attention(SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP weightsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP) {
-BEGIN_RCPP
-    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< bool >::type dot(dotSEXP);
     Rcpp::traits::input_parameter< SEXP >::type query(querySEXP);
     Rcpp::traits::input_parameter< SEXP >::type value(valueSEXP);
     Rcpp::traits::input_parameter< SEXP >::type key(keySEXP);
@@ -135,7 +120,27 @@ BEGIN_RCPP
     Rcpp::traits::input_parameter< Rcpp::List >::type call(callSEXP);
     Rcpp::traits::input_parameter< Rcpp::List >::type masks(masksSEXP);
     Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
-    rcpp_result_gen = Rcpp::wrap(engine_additive_attention(query, value, key, weights, call, masks, threads));
+    rcpp_result_gen = Rcpp::wrap(engine_unprojected_attention(dot, query, value, key, weights, call, masks, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// engine_unprojected_gradients
+Rcpp::List engine_unprojected_gradients(bool dot, SEXP query, SEXP value, SEXP key, bool has_key, Rcpp::List weights, Rcpp::List call, Rcpp::List masks, int threads, SEXP upstream, SEXP scores_upstream);
+RcppExport SEXP _attentive_engine_unprojected_gradients(SEXP dotSEXP, SEXP querySEXP, SEXP valueSEXP, SEXP keySEXP, SEXP has_keySEXP, SEXP weightsSEXP, SEXP callSEXP, SEXP masksSEXP, SEXP threadsSEXP, SEXP upstreamSEXP, SEXP scores_upstreamSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< bool >::type dot(dotSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type query(querySEXP);
+    Rcpp::traits::input_parameter< SEXP >::type value(valueSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type key(keySEXP);
+    Rcpp::traits::input_parameter< bool >::type has_key(has_keySEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type weights(weightsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type call(callSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type masks(masksSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type upstream(upstreamSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type scores_upstream(scores_upstreamSEXP);
+    rcpp_result_gen = Rcpp::wrap(engine_unprojected_gradients(dot, query, value, key, has_key, weights, call, masks, threads, upstream, scores_upstream));
     return rcpp_result_gen;
 END_RCPP
 }
@@ -246,8 +251,8 @@ static const R_CallMethodDef CallEntries[] = {
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
     {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
     {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},
-    {"_attentive_engine_dot_attention", (DL_FUNC) &_attentive_engine_dot_attention, 7},
-    {"_attentive_engine_additive_attention", (DL_FUNC) &_attentive_engine_additive_attention, 7},
+    {"_attentive_engine_unprojected_attention", (DL_FUNC) &_attentive_engine_unprojected_attention, 8},
+    {"_attentive_engine_unprojected_gradients", (DL_FUNC) &_attentive_engine_unprojected_gradients, 11},
     {"_attentive_random_seed_key", (DL_FUNC) &_attentive_random_seed_key, 1},
     {"_attentive_kernel_fans", (DL_FUNC) &_attentive_kernel_fans, 2},
     {"_attentive_fill_initial_values", (DL_FUNC) &_attentive_fill_initial_values, 5},

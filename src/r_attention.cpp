@@ -191,34 +191,18 @@ Rcpp::List gradients(const doorway::Call &call, SEXP query, SEXP value, SEXP key
                                   execution);
   const Rcpp::NumericVector out = output.finish(execution);
 
-  Buffer<T> d_output;
-  if (Rf_isNull(upstream))
-    d_output = Buffer<T>(Rf_xlength(out), T(1));
-  else
-    d_output = doorway::read_array<T>(
-        upstream, doorway::fill_order(call.token_order(), doorway::dims_of(out).size()), execution);
-  Buffer<T> d_scores;
-  if (!Rf_isNull(scores_upstream))
-    d_scores = doorway::read_array<T>(scores_upstream,
-                                      doorway::natural_order(call.score_dim.size()), execution);
-
+  Buffer<T> d_output = doorway::read_upstream<T>(upstream, out, call, execution);
+  const Buffer<T> d_scores = doorway::read_scores_upstream<T>(scores_upstream, execution);
   WeightGradients<T> d_weights(parts);
-  Buffer<T> d_query(Rf_xlength(query)), d_key(Rf_xlength(key)), d_value(Rf_xlength(value));
+  doorway::InputGradients<T> d_inputs(query, value, key);
   multi_head_attention_backward<T>(
       sizes, in, weights, options, output.data(), saved, d_output.data(), d_scores.data(), activity,
-      {d_query.data(), d_key.data(), d_value.data()}, d_weights.weights(), execution);
-  if (!has_key) // the value was the key too
-    for (Index i = 0; i < d_value.size(); ++i)
-      d_value[i] += d_key[i];
-  const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
-    return doorway::as_r_array(numbers.data(), doorway::dims_of(like), call.order, execution);
-  };
-  Rcpp::List d_inputs = Rcpp::List::create(Rcpp::Named("query") = as_array(d_query, query),
-                                           Rcpp::Named("value") = as_array(d_value, value));
-  if (has_key)
-    d_inputs["key"] = as_array(d_key, key);
-  return Rcpp::List::create(Rcpp::Named("output") = out, Rcpp::Named("inputs") = d_inputs,
-                            Rcpp::Named("weights") = d_weights.finish());
+      {d_inputs.query.data(), d_inputs.key.data(), d_inputs.value.data()}, d_weights.weights(),
+      execution);
+  return Rcpp::List::create(
+      Rcpp::Named("output") = out,
+      Rcpp::Named("inputs") = d_inputs.finish(query, value, key, has_key, call, execution),
+      Rcpp::Named("weights") = d_weights.finish());
 }
 
 } // namespace

@@ -205,5 +205,45 @@ private:
   Buffer<T> numbers_;
 };
 
+// What arrives at the output, row-major; ones where R gives NULL.
+template <class T>
+Buffer<T> read_upstream(SEXP upstream, const Rcpp::NumericVector &output, const Call &call,
+                        const Execution &execution) {
+  if (Rf_isNull(upstream))
+    return Buffer<T>(Rf_xlength(output), T(1));
+  return read_array<T>(upstream, fill_order(call.token_order(), dims_of(output).size()), execution);
+}
+
+// What arrives at the scores, row-major; empty where R gives NULL.
+template <class T> Buffer<T> read_scores_upstream(SEXP upstream, const Execution &execution) {
+  if (Rf_isNull(upstream))
+    return Buffer<T>();
+  return read_array<T>(upstream, natural_order(dims_of(upstream).size()), execution);
+}
+
+// Room for the gradients of query, value and key, and what R gets of it.
+// Without a key the value was the key too: its gradient holds both parts.
+template <class T> struct InputGradients {
+  InputGradients(SEXP q, SEXP v, SEXP k)
+      : query(Rf_xlength(q)), value(Rf_xlength(v)), key(Rf_xlength(k)) {}
+
+  Rcpp::List finish(SEXP q, SEXP v, SEXP k, bool has_key, const Call &call,
+                    const Execution &execution) {
+    if (!has_key)
+      for (Index i = 0; i < value.size(); ++i)
+        value[i] += key[i];
+    const auto as_array = [&](const Buffer<T> &numbers, SEXP like) {
+      return as_r_array(numbers.data(), dims_of(like), call.order, execution);
+    };
+    Rcpp::List list = Rcpp::List::create(Rcpp::Named("query") = as_array(query, q),
+                                         Rcpp::Named("value") = as_array(value, v));
+    if (has_key)
+      list["key"] = as_array(key, k);
+    return list;
+  }
+
+  Buffer<T> query, value, key;
+};
+
 } // namespace doorway
 } // namespace attentive

@@ -24,5 +24,9 @@ bool engine_set_instructions(std::string name) {
   }
 }
 
+// Before the library is unloaded.
 // [[Rcpp::export(rng = false)]]
-void engine_stop_threads() { attentive::shutdown_threads(); }
+void engine_stop_threads() {
+  attentive::shutdown_threads();
+  attentive::release_kept_memory();
+}

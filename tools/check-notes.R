@@ -67,7 +67,10 @@ for (i in seq_along(starts)) {
     cat("of this machine (", reason, "):\n", paste0("    ", c(head, body), "\n"), sep = "")
   }
 }
-complete <- any(grepl("^Status: ", log))
-if (!complete) cat("NOT ALLOWED: the check did not come to its end\n")
+# The check's own sum at the end: nothing may have been overlooked above.
+status <- grep("^Status: ", log, value = TRUE)
+numbers <- as.integer(unlist(regmatches(status, gregexpr("[0-9]+(?= (ERROR|WARNING|NOTE))", status, perl = TRUE))))
+complete <- length(status) == 1L && sum(numbers) == failures + counts[["allowed"]]
+if (!complete) cat("NOT ALLOWED: the check did not come to its end, or says otherwise: ", status, "\n", sep = "")
 cat(sprintf("%d checks OK, %d notes of the machine, %d others\n", counts[["OK"]], counts[["allowed"]], failures))
 if (failures > 0L || !complete) quit(status = 1L)

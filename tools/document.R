@@ -16,19 +16,17 @@ generated <- function(folder) {
   c("NAMESPACE", "R/RcppExports.R", "src/RcppExports.cpp", file.path("man", list.files(file.path(folder, "man"), "\\.Rd$")))
 }
 
-# In a copy: roxygen2 loads the package, for which it must be compiled.
-library <- tempfile("library")
+# In a copy. roxygen2 asks the loaded package about its methods, so the copy is
+# installed, unless the user's library has just these sources already.
 work <- tempfile("source")
-dir.create(library)
 dir.create(work)
 entries <- c("DESCRIPTION", "NAMESPACE", "LICENSE", "R", "src", "man", "inst")
 entries <- file.path(root, entries)[file.exists(file.path(root, entries))]
 invisible(file.copy(entries, work, recursive = TRUE, copy.date = TRUE))
 
-.libPaths(c(library, .libPaths()))
+home <- use_library()
 Rcpp::compileAttributes(work)
-# Installed from the new attributes, but with a NAMESPACE that roxygen2 can be started with.
-install_package(work, library)
+install_package(work, home)
 unlink(file.path(work, "man", "*.Rd"))
 version <- read.dcf(file.path(work, "DESCRIPTION"), "RoxygenNote")
 roxygen2::roxygenise(work, load_code = roxygen2::load_installed)

@@ -21,6 +21,7 @@ use_library <- function() {
     if (!dir.exists(folder)) dir.create(folder, recursive = TRUE, showWarnings = FALSE)
     if (file.access(folder, 2L) == 0L) {
       .libPaths(c(folder, .libPaths()))
+      Sys.setenv(R_LIBS = paste(.libPaths(), collapse = .Platform$path.sep)) # for R CMD INSTALL
       return(normalizePath(folder))
     }
   }
@@ -88,7 +89,6 @@ install_from_repositories <- function(packages) {
   if (length(repos) == 0L) repos <- "https://cloud.r-project.org"
   message("Installing from ", paste(repos, collapse = ", "), ": ", paste(packages, collapse = ", "))
   options(timeout = max(300, getOption("timeout")))
-  log <- tempfile(fileext = ".log")
   utils::install.packages(packages, lib = .libPaths()[[1L]], repos = repos, Ncpus = jobs(), quiet = TRUE)
 }
 
@@ -131,15 +131,13 @@ install_package <- function(root, library = use_library()) {
   file.copy(file.path(root, files), file.path(copy, files), copy.date = TRUE)
   cat(field, ": ", print_of, "\n", file = file.path(copy, "DESCRIPTION"), sep = "", append = TRUE)
 
+  if (!nzchar(Sys.getenv("MAKEFLAGS"))) Sys.setenv(MAKEFLAGS = paste0("-j", jobs()))
   message("Compiling ", name, " into ", library, " ... ", appendLF = FALSE)
   seconds <- system.time({
     log <- tempfile(fileext = ".log")
     status <- system2(file.path(R.home("bin"), "R"),
       c("CMD", "INSTALL", "--no-multiarch", paste0("--library=", shQuote(library)), shQuote(copy)),
-      stdout = log, stderr = log, env = c(
-        if (!nzchar(Sys.getenv("MAKEFLAGS"))) paste0("MAKEFLAGS=-j", jobs()),
-        paste0("R_LIBS=", shQuote(paste(.libPaths(), collapse = .Platform$path.sep)))
-      )
+      stdout = log, stderr = log
     )
   })[["elapsed"]]
   if (status != 0L) {

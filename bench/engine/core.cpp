@@ -17,9 +17,45 @@
 
 #include "attention.h"
 #include "cpu.h"
+#include "memory.h"
 #include "peak.h"
 
 using namespace attentive;
+
+// Every allocation of this program is counted, so that what the core asks for
+// beyond its arrays is known and not estimated.
+#if defined(__GLIBC__)
+#include <malloc.h>
+#include <atomic>
+namespace {
+std::atomic<long long> bytes_now{0}, bytes_most{0};
+}
+extern "C" {
+void *__libc_malloc(std::size_t);
+void __libc_free(void *);
+void *malloc(std::size_t size) {
+  void *block = __libc_malloc(size);
+  const long long now = bytes_now += static_cast<long long>(malloc_usable_size(block));
+  long long most = bytes_most;
+  while (now > most && !bytes_most.compare_exchange_weak(most, now)) {
+  }
+  return block;
+}
+void free(void *block) {
+  bytes_now -= static_cast<long long>(malloc_usable_size(block));
+  __libc_free(block);
+}
+}
+long long most_bytes_during(const std::function<void()> &work) {
+  release_kept_memory(); // what earlier calls left would not be asked for again
+  const long long before = bytes_now;
+  bytes_most = before;
+  work();
+  return bytes_most - before;
+}
+#else
+long long most_bytes_during(const std::function<void()> &) { return -1; }
+#endif
 
 namespace {
 
@@ -58,12 +94,13 @@ double best_of(double budget, const std::function<void()> &work) {
 
 // Operations per second of `threads` cores at once.
 template <class T> double measure_peak(Level level, int threads, double seconds) {
-  constexpr long kRounds = 200000;
+  constexpr long kRounds = 20000;
+  const int tasks = threads * 16; // so that threads which start late do their share
   Execution execution;
   execution.threads = threads;
-  std::vector<double> work(threads);
+  std::vector<double> work(tasks);
   const double time = best_of(seconds, [&] {
-    parallel_for(threads, execution, [&](Index task, int) {
+    parallel_for(tasks, execution, [&](Index task, int) {
       work[task] =
           sizeof(T) == 4 ? peak_round_float(level, kRounds) : peak_round_double(level, kRounds);
     });
@@ -164,8 +201,9 @@ template <class T> void run_rows(const Settings &settings, double peak) {
     Arrays<T> arrays(row);
     const double time = best_of(settings.seconds, [&] { arrays.forward(settings.threads); });
     const double rate = arrays.useful() / time;
-    std::printf("  %-22s %9.3f ms %7.1f GFLOP/s  share %.3f", row.name, time * 1e3, rate / 1e9,
-                rate / peak);
+    const long long extra = most_bytes_during([&] { arrays.forward(settings.threads); });
+    std::printf("  %-22s %9.3f ms %7.1f GFLOP/s  share %.3f  %4lld KiB a thread", row.name,
+                time * 1e3, rate / 1e9, rate / peak, extra / 1024 / settings.threads);
     if (row.goal > 0)
       std::printf("  asked %.2f", row.goal);
     std::printf("\n");
@@ -192,6 +230,57 @@ template <class T> void run_ratios(const Settings &settings) {
   }
 }
 
+// The layer around the core of this row costs about this many times the core:
+// four products with square weights against the core's own.
+double layer_work(const Row &row) {
+  const double width = double(row.heads * row.size);
+  return 8 * row.batch * row.length * width * width;
+}
+
+// Forward with all scores, or their mean over heads, into R's order of doubles
+// (batch, head, query, key, the first contiguous), against the time of a whole
+// layer without scores at the share of peak that projections reach.
+template <class T> void run_scores(const Settings &settings, double peak) {
+  const Row row = {"scores", 1, 2048, 8, 64, false, 0, 0, 0};
+  if (!settings.wants(row.name))
+    return;
+  Arrays<T> arrays(row);
+  const AttentionShape &shape = arrays.shape;
+  std::vector<T> lse(shape.batch * shape.heads * shape.queries);
+  Execution execution;
+  execution.threads = settings.threads;
+  const double forward = best_of(settings.seconds, [&] { arrays.forward(settings.threads); });
+  const double layer = forward + layer_work(row) / (0.9 * peak);
+  for (bool mean : {false, true})
+    for (bool fresh : {false, true}) {
+      const Index heads = mean ? 1 : shape.heads;
+      const Index size = shape.batch * heads * shape.queries * shape.keys;
+      std::vector<double> kept(fresh ? 0 : size);
+      const double time = best_of(settings.seconds, [&] {
+        Buffer<double> own(fresh ? size : 0);
+        ScoreView scores;
+        scores.data = fresh ? own.data() : kept.data();
+        scores.batch = 1;
+        scores.head = shape.batch;
+        scores.query = shape.batch * heads;
+        scores.key = shape.batch * heads * shape.queries;
+        scores.mean_over_heads = mean;
+        attention_forward<T>(
+            shape, arrays.template view<const T>(arrays.q.data()),
+            arrays.template view<const T>(arrays.k.data()),
+            arrays.template view<const T>(arrays.v.data()), arrays.options,
+            arrays.template view<T>(arrays.out.data()), lse.data(), execution);
+        attention_scores<T>(shape, arrays.template view<const T>(arrays.q.data()),
+                            arrays.template view<const T>(arrays.k.data()), arrays.options,
+                            lse.data(), scores, execution);
+      });
+      std::printf("  2048x8x64 with %s scores, %s memory: %.3f ms; a layer takes %.2f of the time "
+                  "without, asked %.1f\n",
+                  mean ? "mean" : "all", fresh ? "fresh" : "kept", time * 1e3,
+                  (time + layer - forward) / layer, mean ? 1.5 : 2.5);
+    }
+}
+
 template <class T> void run(const Settings &settings) {
   const Level level = active_level();
   const double peak = measure_peak<T>(level, settings.threads, 0.2);
@@ -199,6 +288,7 @@ template <class T> void run(const Settings &settings) {
               sizeof(T) == 4 ? "float" : "double", settings.threads, peak / 1e9);
   run_rows<T>(settings, peak);
   run_ratios<T>(settings);
+  run_scores<T>(settings, peak);
 }
 
 } // namespace

@@ -28,13 +28,12 @@ void additive_row_naive(const AttentionShape &shape, HeadView<const T> q, HeadVi
   softmax_row_naive(shape, mask, n, 0, t, weights);
 }
 
-// output [N, T, V] and, where not null, scores [N, T, S], row-major.
+// output [N, T, V] and, where not null, scores [N, T, S], row-major: those after
+// dropout.
 template <class T>
 void additive_attention_forward_naive(const AttentionShape &shape, const PlainInputs<T> &inputs,
                                       const AdditiveScore<T> &score, AttentionOptions options,
                                       T *output, T *scores) {
-  if (options.dropout.rate > 0)
-    throw std::logic_error("the textbook of additive attention has no dropout yet");
   const HeadView<const T> q = one_head(inputs.query, shape.queries, shape.key_size);
   const HeadView<const T> k = one_head(inputs.key, shape.keys, shape.key_size);
   const HeadView<const T> v = one_head(inputs.value, shape.keys, shape.value_size);
@@ -46,8 +45,10 @@ void additive_attention_forward_naive(const AttentionShape &shape, const PlainIn
     for (Index t = 0; t < shape.queries; ++t) {
       const Index row = n * shape.queries + t;
       additive_row_naive(shape, q, k, score, options.mask, n, t, weights.data());
-      if (scores != nullptr)
-        std::copy(weights.begin(), weights.end(), scores + row * shape.keys);
+      for (Index s = 0; s < shape.keys && scores != nullptr; ++s)
+        scores[row * shape.keys + s] =
+            weights[static_cast<std::size_t>(s)] *
+            static_cast<T>(dropout_factor_naive(shape, options.dropout, n, 0, t, s));
       T *out = output + row * shape.value_size;
       if (query_mask == nullptr || query_mask[row] != 0)
         attention_combine_naive(shape, weights.data(), v, options, n, 0, t, out);

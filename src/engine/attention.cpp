@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "attention_tiles.h"
+#include "dropout.h"
 
 namespace attentive {
 
@@ -33,11 +34,9 @@ template <class T> struct Scratch {
     const Index lanes = grid.lanes, block = grid.block_queries();
     const Index keys = std::min<Index>(kTileKeys, shape.keys);
     const Index packed = grid.packs ? keys : 0;
-    const Index sizes[] = {block * shape.key_size, block * shape.value_size,
-                           block,                  block,
-                           keys * lanes,           lanes,
-                           lanes,                  packed * shape.key_size,
-                           packed * shape.value_size};
+    const Index sizes[] = {
+        block * shape.key_size,  block * shape.value_size, block, block, keys * lanes, lanes, lanes,
+        packed * shape.key_size, packed * shape.value_size};
     T **const parts[] = {&q, &o, &offset, &total, &p, &sums, &max, &k, &v};
     Index size = 0;
     for (Index part : sizes)
@@ -65,6 +64,7 @@ template <class T> struct ForwardCall {
   T *lse;
   const AttentionKernels<T> &kernels;
   AttentionGrid grid;
+  DropoutMask dropout;
 };
 
 // A block of queries of one head: those that take part, in groups of lanes.
@@ -72,7 +72,7 @@ template <class T> class ForwardBlock {
 public:
   ForwardBlock(const ForwardCall<T> &call, Scratch<T> &scratch, Index n, Index h, Index block)
       : call_(call), s_(scratch), kernels_(call.kernels), n_(n), h_(h),
-        kv_head_(h / (call.shape.heads / call.shape.groups)) {
+        kv_head_(h / (call.shape.heads / call.shape.groups)), dropout_(call.dropout.head(n, h)) {
     gather(block);
   }
 
@@ -93,10 +93,12 @@ private:
   Scratch<T> &s_;
   const AttentionKernels<T> &kernels_;
   const Index n_, h_, kv_head_;
+  const DropoutHead dropout_;
   bool careful_ = false;
   int count_ = 0, groups_ = 0;
   Index queries_[kMaxBlockQueries];
   std::uint32_t seen_[kMaxBlockQueries]; // of each group: lanes that saw a key
+  std::uint32_t kept_[kTileKeys];        // of each key of a tile: lanes that dropout keeps
   TileView view_;
 
   int lanes() const { return call_.grid.lanes; }
@@ -131,8 +133,7 @@ private:
   void attend() {
     const AttentionShape &shape = call_.shape;
     begin();
-    const Mask::KeyRange range =
-        call_.options.mask.key_range(queries_[0], queries_[count_ - 1]);
+    const Mask::KeyRange range = call_.options.mask.key_range(queries_[0], queries_[count_ - 1]);
     for (Index first = range.begin; first < range.end; first += kTileKeys) {
       const Index last = std::min<Index>(first + kTileKeys, range.end);
       AttentionTile<T> tile;
@@ -150,6 +151,7 @@ private:
           load_keys(first, last, tile);
         loaded = true;
         announce(g, last, range.end, tile);
+        tile.kept = keep(g, first, last);
         attend_group(g, static_cast<int>(last - first), tile);
       }
     }
@@ -201,6 +203,17 @@ private:
     tile.next_v_stride = call_.v.token_stride;
   }
 
+  // What dropout keeps of group g and the keys [first, last); null: everything.
+  const std::uint32_t *keep(int g, Index first, Index last) {
+    if (call_.dropout.drops_none())
+      return nullptr;
+    std::uint32_t queries[kMaxGroup] = {};
+    for (int lane = 0; lane < group_count(g); ++lane)
+      queries[lane] = static_cast<std::uint32_t>(queries_[g * lanes() + lane]);
+    attentive::kernels<T>().dropout.keep_bits(dropout_, queries, lanes(), first, last, kept_);
+    return kept_;
+  }
+
   void attend_group(int g, int keys, AttentionTile<T> &tile) {
     const Index at = Index(g) * lanes();
     T *const offset = s_.offset + at, *const total = s_.total + at;
@@ -222,6 +235,8 @@ private:
     }
     for (int lane = 0; lane < lanes(); ++lane)
       total[lane] += tile.sums[lane];
+    if (call_.dropout.drops_all())
+      return; // plain zeros, whatever the values are
     if (careful_)
       kernels_.add_seen_values(tile);
     else
@@ -266,13 +281,14 @@ private:
   // Outputs and log-sum-exps; false if an output is not finite.
   bool finish() {
     const Index size = call_.shape.value_size;
+    const T kept_scale = call_.dropout.drops_all() ? T(1) : static_cast<T>(call_.dropout.scale());
     bool finite = true;
     for (int g = 0; g < groups_; ++g) {
       const Index at = Index(g) * lanes();
       T factor[kMaxGroup], *rows[kMaxGroup];
       for (int lane = 0; lane < lanes(); ++lane) {
         const bool seen = lane < group_count(g) && (seen_[g] >> lane & 1u) != 0;
-        factor[lane] = seen ? T(1) / s_.total[at + lane] : T(0);
+        factor[lane] = seen ? kept_scale / s_.total[at + lane] : T(0);
         if (lane >= group_count(g))
           continue;
         const Index t = queries_[at + lane];
@@ -287,11 +303,9 @@ private:
   }
 };
 
-template <class T> void check(const AttentionShape &shape, const AttentionOptions &options) {
+inline void check(const AttentionShape &shape) {
   if (shape.groups <= 0 || shape.heads % shape.groups != 0)
     throw std::invalid_argument("heads must be a multiple of groups");
-  if (options.dropout.rate > 0)
-    throw std::logic_error("dropout of the tiled core is not there yet");
 }
 
 } // namespace
@@ -300,10 +314,18 @@ template <class T>
 void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
                        HeadView<const T> v, const AttentionOptions &options, HeadView<T> out,
                        T *lse, const Execution &execution) {
-  check<T>(shape, options);
+  check(shape);
   const AttentionKernels<T> &table = kernels<T>().attention;
-  const ForwardCall<T> call{shape, q,   k,     v, options,
-                            out,   lse, table, AttentionGrid::of(shape, table)};
+  const ForwardCall<T> call{shape,
+                            q,
+                            k,
+                            v,
+                            options,
+                            out,
+                            lse,
+                            table,
+                            AttentionGrid::of(shape, table),
+                            DropoutMask(options.dropout, shape)};
   const Index blocks = call.grid.blocks;
   const Index tasks = checked_product({shape.elements(), shape.heads, blocks});
   const Execution limited = worthwhile(

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "dropout.h"
 
 namespace attentive {
 
@@ -76,20 +77,34 @@ T attention_row_naive(const AttentionShape &shape, HeadView<const T> q, HeadView
   return softmax_row_naive(shape, options.mask, n, h, t, weights);
 }
 
+// What dropout multiplies the weight of pair (n, h, t, s) with: 0 or, to keep
+// the mean, a little more than 1.
+inline double dropout_factor_naive(const AttentionShape &shape, const Dropout &dropout, Index n,
+                                   Index h, Index t, Index s) {
+  if (dropout.rate == 0)
+    return 1;
+  const DropoutMask mask(dropout, shape);
+  return !mask.drops_all() && mask.head(n, h).keeps(t, s) ? mask.scale() : 0;
+}
+
 // out[V] = sum over the keys s that query (n, h, t) sees of
-// weights[s] * v[n, s, g, :].
+// weights[s] * dropout factor * v[n, s, g, :].
 template <class T>
 void attention_combine_naive(const AttentionShape &shape, const T *weights, HeadView<const T> v,
                              const AttentionOptions &options, Index n, Index h, Index t, T *out) {
   const Index group = h / (shape.heads / shape.groups);
   for (Index j = 0; j < shape.value_size; ++j)
     out[j] = T(0);
+  if (options.dropout.rate == 1)
+    return; // plain zeros, whatever the values are
   for (Index s = 0; s < shape.keys; ++s) {
     if (!options.mask.may_attend(n, h, t, s))
       continue;
+    const T weight =
+        weights[s] * static_cast<T>(dropout_factor_naive(shape, options.dropout, n, h, t, s));
     const T *value = v.row(n, s, group);
     for (Index j = 0; j < shape.value_size; ++j)
-      out[j] += weights[s] * value[j];
+      out[j] += weight * value[j];
   }
 }
 
@@ -99,8 +114,6 @@ template <class T>
 void attention_forward_naive(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
                              HeadView<const T> v, const AttentionOptions &options, HeadView<T> out,
                              T *lse, T *scores) {
-  if (options.dropout.rate > 0)
-    throw std::logic_error("the textbook core has no dropout yet");
   std::vector<T> weights(static_cast<std::size_t>(shape.keys), T(0));
   for (Index n = 0; n < shape.elements(); ++n) {
     for (Index h = 0; h < shape.heads; ++h) {
@@ -128,16 +141,17 @@ void attention_row_backward_naive(const AttentionShape &shape, HeadView<const T>
   const Index group = h / (shape.heads / shape.groups);
   const auto sees = [&](Index s) { return options.mask.may_attend(n, h, t, s); };
 
-  // out = sum of weights v
+  // out = sum of kept * weights v
   std::vector<T> d_weights(static_cast<std::size_t>(shape.keys), T(0));
   T mean(0); // of d_weights, under the weights
   for (Index s = 0; s < shape.keys; ++s) {
     if (!sees(s))
       continue;
+    const T kept = static_cast<T>(dropout_factor_naive(shape, options.dropout, n, h, t, s));
     T &d_weight = d_weights[static_cast<std::size_t>(s)];
-    for (Index j = 0; j < shape.value_size; ++j) {
-      d_weight += d_out[j] * v.row(n, s, group)[j];
-      d_v.row(n, s, group)[j] += weights[s] * d_out[j];
+    for (Index j = 0; j < shape.value_size && options.dropout.rate < 1; ++j) {
+      d_weight += kept * d_out[j] * v.row(n, s, group)[j];
+      d_v.row(n, s, group)[j] += kept * weights[s] * d_out[j];
     }
     if (d_scores != nullptr)
       d_weight += d_scores[s];
@@ -172,8 +186,6 @@ void attention_backward_naive(const AttentionShape &shape, HeadView<const T> q, 
                               HeadView<const T> v, const AttentionOptions &options,
                               HeadView<const T> d_out, const T *d_scores, HeadView<T> d_q,
                               HeadView<T> d_k, HeadView<T> d_v) {
-  if (options.dropout.rate > 0)
-    throw std::logic_error("the textbook core has no dropout yet");
   const Index elements = shape.elements();
   fill_rows_naive(d_q, elements, shape.queries, shape.heads, shape.key_size, T(0));
   fill_rows_naive(d_k, elements, shape.keys, shape.groups, shape.key_size, T(0));

@@ -6,6 +6,7 @@
 // and writes each small cube in the order of its smallest stride.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "attention.h"
@@ -17,6 +18,10 @@ namespace {
 
 // Queries and keys of a cube: 64 x 32 of 8 heads are 16 KiB to 32 KiB a row of lanes.
 constexpr Index kCubeQueries = 64, kCubeKeys = 32;
+
+// Beyond this log-sum-exp, rounding it would show in the sum of a row: the row is
+// summed again, from its maximum.
+constexpr double kLargeLogSum = 32;
 
 // Of packed queries and of cubes together, per thread.
 constexpr Index kCubeBytes = Index(1) << 21;
@@ -43,14 +48,16 @@ template <class T> struct ScoresCall {
 // Letters: C slots, K key size, L lanes of a group.
 template <class T> struct ScoresScratch {
   Buffer<T> q;                  // [C, groups, K, L]
-  Buffer<T> offset;             // [C, groups, L]
+  Buffer<T> offset, factor;     // [chunk, groups, L]: p = exp2(score + offset) * factor
+  std::vector<char> scaled;     // [chunk, groups]: a factor is not 1
   Buffer<T> p;                  // [C, groups, cube]
   Buffer<T> mean, sums;         // [groups, cube], [L]
   static constexpr int kPad = 16; // keeps heads from sharing a set of the cache
 
   explicit ScoresScratch(const ScoresCall<T> &call)
       : q(call.slots * call.groups * call.shape.key_size * call.lanes),
-        offset(call.slots * call.groups * call.lanes),
+        offset(call.chunk * call.groups * call.lanes),
+        factor(call.chunk * call.groups * call.lanes), scaled(call.chunk * call.groups),
         p((call.scores.mean_over_heads ? 1 : call.chunk) * call.groups * cube(call)),
         mean(call.groups * cube(call)), sums(call.lanes) {}
 
@@ -69,7 +76,7 @@ public:
   }
 
   void write(const T *from, double *to, double factor) const {
-    const Axis &outer = axes_[0], &middle = axes_[1], &inner = axes_[2];
+    const Axis &outer = axes_[0], &middle = axes_[1];
     for (Index i = 0; i < outer.size; ++i)
       for (Index j = 0; j < middle.size; ++j)
         copy(from + i * outer.from + j * middle.from, to + i * outer.to + j * middle.to, factor);
@@ -109,8 +116,11 @@ public:
   }
 
   void run() {
-    for (Index c = 0; resident() && c < heads_; ++c)
+    for (Index c = 0; c < heads_; ++c) {
       load(c);
+      for (int g = 0; g < groups_; ++g)
+        settle(c, g);
+    }
     for (Index s = 0; s < call_.shape.keys; s += kCubeKeys) {
       const int keys = static_cast<int>(std::min(kCubeKeys, call_.shape.keys - s));
       if (call_.scores.mean_over_heads)
@@ -133,39 +143,76 @@ private:
   int group_count(int g) const { return std::min(call_.lanes, count_ - g * call_.lanes); }
   const Head &head(Index c) const { return call_.heads[first_head_ + c]; }
 
-  // Queries and minus log-sum-exp of head c, as base-2 exponents.
+  // Packs the queries of head c: their scores are base-2 exponents.
   void load(Index c) {
-    const AttentionShape &shape = call_.shape;
-    const Head &at = head(c);
-    const T *lse = call_.lse + (at.n * shape.heads + at.h) * shape.queries + first_query_;
     for (int g = 0; g < groups_; ++g) {
       const T *rows[kMaxGroup];
-      T *const offset = s_.offset.data() + slot(c, g) * call_.lanes;
-      for (int lane = 0; lane < call_.lanes; ++lane) {
-        const bool real = lane < group_count(g);
-        const int i = g * call_.lanes + lane;
-        offset[lane] = real ? static_cast<T>(-kLog2E * lse[i]) : T(0);
-        if (real)
-          rows[lane] = call_.q.row(at.n, queries_[i], at.h);
-      }
-      call_.kernels.pack_rows(rows, group_count(g), shape.key_size,
+      for (int lane = 0; lane < group_count(g); ++lane)
+        rows[lane] = call_.q.row(head(c).n, queries_[g * call_.lanes + lane], head(c).h);
+      call_.kernels.pack_rows(rows, group_count(g), call_.shape.key_size,
                               static_cast<T>(call_.options.scale * kLog2E), packed(c, g));
     }
   }
+
+  // Offsets of a group, and factors where the log-sum-exp alone is not exact enough.
+  void settle(Index c, int g) {
+    const AttentionShape &shape = call_.shape;
+    const T *lse = call_.lse + (head(c).n * shape.heads + head(c).h) * shape.queries +
+                   first_query_ + g * call_.lanes;
+    T *const offset = offsets(c, g);
+    bool large = false;
+    for (int lane = 0; lane < call_.lanes; ++lane) {
+      const bool real = lane < group_count(g);
+      offset[lane] = real ? static_cast<T>(-kLog2E * lse[lane]) : T(0);
+      large |= real && std::isfinite(lse[lane]) && std::abs(lse[lane]) > kLargeLogSum;
+    }
+    s_.scaled[c * call_.groups + g] = 0;
+    if (!large)
+      return;
+    T highest[kMaxGroup], max[kMaxGroup], total[kMaxGroup] = {};
+    std::fill_n(highest, call_.lanes, -std::numeric_limits<T>::infinity());
+    each_tile(c, g, [&](const AttentionTile<T> &tile) {
+      call_.kernels.max_scores(tile, max);
+      for (int lane = 0; lane < call_.lanes; ++lane)
+        highest[lane] = std::max(highest[lane], max[lane]);
+    });
+    for (int lane = 0; lane < call_.lanes; ++lane)
+      if (std::isfinite(offset[lane]) && std::isfinite(highest[lane]))
+        offset[lane] = -highest[lane]; // NaN and nothing to see stay what they are
+    each_tile(c, g, [&](const AttentionTile<T> &tile) {
+      call_.kernels.exp_scores(tile, T(0));
+      for (int lane = 0; lane < call_.lanes; ++lane)
+        total[lane] += tile.sums[lane];
+    });
+    T *const factor = s_.factor.data() + (offset - s_.offset.data());
+    for (int lane = 0; lane < call_.lanes; ++lane)
+      factor[lane] = total[lane] >= T(1) ? T(1) / total[lane] : T(1);
+    s_.scaled[c * call_.groups + g] = 1;
+  }
+
+  // f(tile) for every tile of keys that a query of the group may see.
+  template <class F> void each_tile(Index c, int g, F f) {
+    for (Index s = 0; s < call_.shape.keys; s += kCubeKeys) {
+      look(c, g, s, static_cast<int>(std::min(kCubeKeys, call_.shape.keys - s)));
+      if (view_.view != Mask::View::none)
+        f(tile(c, g, s, s_.p.data()));
+    }
+  }
+
+  T *offsets(Index c, int g) { return s_.offset.data() + (c * call_.groups + g) * call_.lanes; }
 
   T *packed(Index c, int g) {
     return s_.q.data() + slot(c, g) * call_.shape.key_size * call_.lanes;
   }
 
-  // p[keys, L] of head c, group g; zeros where nothing is seen.
-  void cube(Index c, int g, Index first, int keys, T *p) {
+  void look(Index c, int g, Index first, int keys) {
+    view_.look(call_.options.mask, head(c).n, head(c).h, queries_ + g * call_.lanes,
+               group_count(g), call_.kernels.lanes, first, first + keys);
+  }
+
+  // The tile of keys that was looked at last.
+  AttentionTile<T> tile(Index c, int g, Index first, T *p) {
     const Head &at = head(c);
-    view_.look(call_.options.mask, at.n, at.h, queries_ + g * call_.lanes, group_count(g),
-               call_.kernels.lanes, first, first + keys);
-    if (view_.view != Mask::View::all)
-      std::fill_n(p, keys * call_.lanes, T(0));
-    if (view_.view == Mask::View::none)
-      return;
     AttentionTile<T> tile;
     tile.q = packed(c, g);
     tile.k = call_.k.row(at.n, first, at.h / (call_.shape.heads / call_.shape.groups));
@@ -176,10 +223,26 @@ private:
       tile.end[vector] = view_.end[vector];
     }
     tile.bits = view_.bits_or_null();
-    tile.offset = s_.offset.data() + slot(c, g) * call_.lanes;
+    tile.offset = offsets(c, g);
     tile.p = p;
     tile.sums = s_.sums.data();
-    call_.kernels.exp_scores(tile, T(0));
+    return tile;
+  }
+
+  // p[keys, L] of head c, group g; zeros where nothing is seen.
+  void cube(Index c, int g, Index first, int keys, T *p) {
+    look(c, g, first, keys);
+    if (view_.view != Mask::View::all)
+      std::fill_n(p, keys * call_.lanes, T(0));
+    if (view_.view == Mask::View::none)
+      return;
+    call_.kernels.exp_scores(tile(c, g, first, p), T(0));
+    if (!s_.scaled[c * call_.groups + g])
+      return;
+    const T *const factor = s_.factor.data() + (c * call_.groups + g) * call_.lanes;
+    for (int s = 0; s < keys; ++s)
+      for (int lane = 0; lane < call_.lanes; ++lane)
+        p[s * call_.lanes + lane] *= factor[lane];
   }
 
   double *target(Index offset, int g, Index s) const {
@@ -213,6 +276,7 @@ private:
 
   // The chunk is all heads of one element.
   void mean(Index s, int keys) {
+    constexpr int kStep = 4; // divides every L
     for (int g = 0; g < groups_; ++g) {
       T *const sum = s_.mean.data(), *const p = s_.p.data();
       std::fill_n(sum, keys * call_.lanes, T(0));
@@ -220,8 +284,9 @@ private:
         if (!resident())
           load(c);
         cube(c, g, s, keys, p);
-        for (int i = 0; i < keys * call_.lanes; ++i)
-          sum[i] += p[i];
+        for (int i = 0; i < keys * call_.lanes; i += kStep)
+          for (int j = 0; j < kStep; ++j) // a fixed length: compilers use vectors
+            sum[i + j] += p[i + j];
       }
       write(1, 1, g, keys, sum, target(head(0).offset, g, s), 1.0 / double(heads_));
     }
@@ -263,8 +328,9 @@ void attention_scores(const AttentionShape &shape, HeadView<const T> q, HeadView
   const Index chunks = (Index(call.heads.size()) + call.chunk - 1) / call.chunk;
   const Index tasks = checked_product(blocks, chunks);
   const Execution limited = worthwhile(
-      execution, tasks, double(shape.elements()) * shape.heads * shape.queries * shape.keys *
-                            (shape.key_size + 16));
+      execution, tasks, static_cast<double>(checked_product(
+                            {shape.elements(), shape.heads, shape.queries, shape.keys})) *
+                            static_cast<double>(shape.key_size + 16));
   std::vector<ScoresScratch<T>> scratch;
   for (int i = 0; i < limited.threads; ++i)
     scratch.emplace_back(call);

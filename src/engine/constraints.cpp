@@ -46,6 +46,13 @@ void for_each_row(const std::vector<Index> &shape, const Groups &groups, const B
   }
 }
 
+template <class T> double squares(const T *w, Index length) {
+  double sum = 0;
+  for (Index i = 0; i < length; ++i)
+    sum += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+  return sum;
+}
+
 } // namespace
 
 template <class T>
@@ -58,6 +65,10 @@ void constrain_norm(const NormConstraint &options, const std::vector<Index> &sha
   const Index length = shape.back(), step = groups.strides.back();
   Buffer<double> scale(groups.count, 0.0);
   for_each_row(shape, groups, [&](Index offset, Index group) {
+    if (step == 0) {
+      scale[group] += squares(w + offset, length);
+      return;
+    }
     for (Index i = 0; i < length; ++i) {
       const auto value = static_cast<double>(w[offset + i]);
       scale[group + i * step] += value * value;

@@ -34,10 +34,9 @@ struct DropoutHead {
   std::uint32_t threshold = 0;   // 0: everything is kept; 65536: nothing
 
   bool keeps(Index t, Index s) const {
-    const PhiloxCounter bits =
-        philox4x32({static_cast<std::uint32_t>(s / 8), static_cast<std::uint32_t>(t), row[0],
-                    row[1]},
-                   {key[0], key[1]});
+    const PhiloxCounter bits = philox4x32(
+        {static_cast<std::uint32_t>(s / 8), static_cast<std::uint32_t>(t), row[0], row[1]},
+        {key[0], key[1]});
     return (bits[s % 8 / 2] >> (s % 2 * 16) & 0xffffu) >= threshold;
   }
 };
@@ -52,10 +51,9 @@ public:
     if (!(dropout.rate >= 0 && dropout.rate <= 1))
       throw std::invalid_argument("a dropout rate is between 0 and 1");
     // A rate below 1 always keeps some.
-    threshold_ = dropout.rate == 1
-                     ? kAll
-                     : static_cast<std::uint32_t>(
-                           std::fmin(kAll - 1, std::floor(dropout.rate * kAll + 0.5)));
+    threshold_ = dropout.rate == 1 ? kAll
+                                   : static_cast<std::uint32_t>(std::fmin(
+                                         kAll - 1, std::floor(dropout.rate * kAll + 0.5)));
   }
 
   bool drops_none() const { return threshold_ == 0; }
@@ -65,8 +63,8 @@ public:
   double scale() const { return drops_all() ? 0.0 : double(kAll) / (kAll - threshold_); }
 
   DropoutHead head(Index n, Index h) const {
-    const std::uint64_t r = (first_element_ + static_cast<std::uint64_t>(n)) * heads_ +
-                            static_cast<std::uint64_t>(h);
+    const std::uint64_t r =
+        (first_element_ + static_cast<std::uint64_t>(n)) * heads_ + static_cast<std::uint64_t>(h);
     DropoutHead head;
     head.key[0] = static_cast<std::uint32_t>(key_);
     head.key[1] = static_cast<std::uint32_t>(key_ >> 32);

@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "memory.h"
+
 namespace attentive {
 
 using Index = std::ptrdiff_t;
@@ -42,11 +44,9 @@ public:
     if (size == 0)
       return;
     const Index bytes = checked_product(size, sizeof(T));
-    // One allocation of plain malloc: aligned_alloc is missing on Windows.
-    block_ = std::malloc(static_cast<std::size_t>(bytes) + 2 * kAlignment);
-    if (block_ == nullptr)
-      throw std::bad_alloc();
-    const auto address = reinterpret_cast<std::uintptr_t>(block_);
+    // Aligned by hand: aligned_alloc is missing on Windows.
+    block_ = take_block(static_cast<std::size_t>(bytes) + 2 * kAlignment);
+    const auto address = reinterpret_cast<std::uintptr_t>(block_.address);
     data_ = reinterpret_cast<T *>((address + kAlignment - 1) & ~(kAlignment - 1));
   }
   Buffer(Index size, T value) : Buffer(size) {
@@ -60,7 +60,7 @@ public:
   }
   Buffer(const Buffer &) = delete;
   Buffer &operator=(const Buffer &) = delete;
-  ~Buffer() { std::free(block_); }
+  ~Buffer() { give_back(block_); }
 
   T *data() { return data_; }
   const T *data() const { return data_; }
@@ -75,7 +75,7 @@ private:
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
   }
-  void *block_ = nullptr;
+  MemoryBlock block_;
   T *data_ = nullptr;
   Index size_ = 0;
 };

@@ -4,7 +4,11 @@
 // Softmax turns a rounding of a score of size M into a relative error of
 // M eps whatever the order of summation, so every bound grows with the largest
 // |score| of the case. Where scores overflow there is no number to be near to:
-// what the textbook finds not finite must not be finite, and the reverse.
+// what the textbook finds not finite must not be finite, and the reverse. In
+// between lie finite scores of 1 / eps and more, whose rounding alone exceeds
+// 1, so that exp of a difference is noise and may overflow: there the engine
+// may say NaN, but nothing larger than can be. And where products of both signs
+// overflow, the order and a fused product decide between NaN, Inf and -Inf.
 #pragma once
 
 #include <map>
@@ -23,19 +27,37 @@ struct Difference {
   double got = 0, expected = 0; // there
 };
 
-// With `empty_is_exact`, -Inf must meet -Inf: it is the log-sum-exp of a query
-// that sees nothing, and of no other.
+struct Rules {
+  // -Inf must meet -Inf: it is the log-sum-exp of a query that sees nothing,
+  // and of no other.
+  bool empty_is_exact = false;
+  // What is left open, as a sum of: 1, numbers made from finite scores beyond
+  // precision; 2, from scores whose products overflow both ways: both may be NaN
+  // or up to `limit`; 4, numbers from weights that are NaN and then met dropout,
+  // which may drop the NaN or not. Empty: nothing.
+  std::vector<char> beyond;
+  double limit = std::numeric_limits<double>::infinity();
+  // The error is taken over the largest |exact|, or over this where larger.
+  double scale = 1;
+};
+
 template <class Got, class T>
 Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
-                      const std::vector<double> &exact, bool empty_is_exact = false) {
+                      const std::vector<double> &exact, const Rules &rules = {}) {
   constexpr double kEmpty = -std::numeric_limits<double>::infinity();
   Difference d;
-  double scale = 1;
+  double scale = rules.scale;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double g = static_cast<double>(got[i]), o = static_cast<double>(own[i]);
-    if (!std::isfinite(o) || !std::isfinite(g)) {
-      const bool same = !std::isfinite(o) && !std::isfinite(g) &&
-                        (!empty_is_exact || (o == kEmpty) == (g == kEmpty));
+    const int kind = rules.beyond.empty() ? 0 : rules.beyond[i];
+    if ((kind & 4) != 0)
+      continue;
+    const bool beyond = kind != 0 && (std::isfinite(o) || (kind & 2) != 0);
+    if (beyond && (std::isnan(g) || std::fabs(g) <= rules.limit))
+      continue;
+    if (beyond || !std::isfinite(o) || !std::isfinite(g)) {
+      const bool same = !beyond && !std::isfinite(o) && !std::isfinite(g) &&
+                        (!rules.empty_is_exact || (o == kEmpty) == (g == kEmpty));
       if (!same && !d.wrong_class) {
         d.wrong_class = true;
         d.at = static_cast<Index>(i);
@@ -61,14 +83,23 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
 }
 
 // float: twice the error of the textbook in float, at least 10 eps. double:
-// 1e-13 (1 + log2 S). `times` loosens the first, for gradients.
-template <class T>
-double bound_of(const Difference &d, double largest_score, Index keys, double times = 1) {
+// 1e-13 (1 + log2 S).
+template <class T> double bound_of(const Difference &d, double largest_score, Index keys) {
   const double m = std::max(1.0, largest_score);
   if (sizeof(T) == sizeof(float))
-    return times * std::max(2 * d.own_error,
-                            10 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
+    return std::max(2 * d.own_error,
+                    10 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
   return 1e-13 * (1 + std::log2(static_cast<double>(std::max<Index>(keys, 1)))) * m;
+}
+
+// Gradients. float: four times the error of the textbook in float, at least 40
+// eps. double: 1e-12.
+template <class T> double gradient_bound_of(const Difference &d, double largest_score) {
+  const double m = std::max(1.0, largest_score);
+  if (sizeof(T) == sizeof(float))
+    return std::max(4 * d.own_error,
+                    40 * static_cast<double>(std::numeric_limits<float>::epsilon()) * m);
+  return 1e-12 * m;
 }
 
 // Counts verdicts by quantity and prints each failure as a line that replays it.

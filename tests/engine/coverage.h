@@ -25,6 +25,7 @@ public:
       any = any || degenerate[kind];
     }
     any_degenerate_ += any;
+    dropout_ += c.dropout.rate > 0;
     for (int i = 0; i < kMaskKinds; ++i)
       for (int j = 0; j < kMaskKinds; ++j)
         ++masks_[i][j][c.has[i]][c.has[j]];
@@ -59,8 +60,8 @@ public:
     for (long times : broadcasts_)
       shapes += times > 0;
     std::printf("mask kinds: %d of %d pairs (with or without each) met, each at least %ld times; "
-                "%d of 32 broadcasts of the dense mask\n",
-                met, possible, fewest, shapes);
+                "%d of 32 broadcasts of the dense mask; dropout in %.1f%%\n",
+                met, possible, fewest, shapes, share(dropout_));
   }
 
   double degenerate_share() const { return share(any_degenerate_); }
@@ -81,7 +82,7 @@ private:
     return 100.0 * static_cast<double>(part) / static_cast<double>(std::max(configurations_, 1L));
   }
 
-  long configurations_ = 0, any_degenerate_ = 0;
+  long configurations_ = 0, any_degenerate_ = 0, dropout_ = 0;
   long degenerate_[kDegenerateKinds] = {};
   long masks_[kMaskKinds][kMaskKinds][2][2] = {};
   long broadcasts_[32] = {};

@@ -64,6 +64,11 @@ template <class R, int N> Dual<R, N> log(const Dual<R, N> &x) {
   return chain(x, std::log(x.value), 1 / x.value);
 }
 
+template <class R, int N> Dual<R, N> tanh(const Dual<R, N> &x) {
+  const R value = std::tanh(x.value);
+  return chain(x, value, 1 - value * value);
+}
+
 template <class R, int N> bool operator<(const Dual<R, N> &x, const Dual<R, N> &y) {
   return x.value < y.value;
 }

@@ -62,6 +62,7 @@ struct Configuration {
   double scale = 1;
   Values values = Values::ordinary;
   Poison poison = Poison::none;
+  Dropout dropout;
 
   bool has[kMaskKinds] = {};
   bool broadcast[5] = {}; // of the dense mask: b, f, h, t, s
@@ -80,6 +81,7 @@ struct Configuration {
     AttentionOptions result;
     result.scale = scale;
     result.mask = mask;
+    result.dropout = dropout;
     return result;
   }
   std::string replay() const {
@@ -98,6 +100,8 @@ inline std::string Configuration::describe() const {
                 has[kWindow] ? (" window " + std::to_string(mask.window)).c_str() : "",
                 heads_first ? " heads-first" : "", padding, offset);
   std::string result = text;
+  if (dropout.rate > 0)
+    result += " dropout " + std::to_string(dropout.rate);
   for (int kind = 0; kind < kMaskKinds; ++kind)
     if (has[kind] && kind != kWindow)
       result += std::string(" ") + mask_name(kind);
@@ -288,6 +292,12 @@ inline Configuration draw_configuration(std::uint64_t seed, std::uint64_t number
   c.heads_first = dice.chance(0.3);
   c.padding = dice.chance(0.3) ? dice.integer(1, 5) : 0;
   c.offset = dice.chance(0.3) ? dice.integer(1, 3) : 0;
+  if (dice.chance(0.25)) {
+    c.dropout.rate = dice.pick({0.05, 0.1, 0.5, 0.9, 1.0});
+    c.dropout.seed = seed;
+    c.dropout.call = number;
+    c.dropout.batch_offset = dice.integer(0, 5);
+  }
   return c;
 }
 

@@ -108,13 +108,16 @@ inline std::vector<Index> leaf_sizes(const MultiHeadSizes &z, bool bias, bool ga
           bias ? z.output_features : 0};
 }
 
-// NaN in tokens that nobody may see: keys and values hidden from all queries,
-// queries that see nothing in any head.
-inline void hide_nan(LayerProblem &p) {
+// Marks (1) the numbers of the inputs that nobody may see: keys and values
+// hidden from all queries, queries that see nothing in any head.
+inline Leaves<char> hidden_numbers(const LayerProblem &p) {
   const Configuration &c = p.c;
   const AttentionShape &a = c.shape;
-  const auto spoil = [](std::vector<double> &x, Index token, Index features) {
-    std::fill_n(x.begin() + token * features, features, std::nan(""));
+  Leaves<char> hidden;
+  for (const std::vector<double> &leaf : p.leaves)
+    hidden.emplace_back(leaf.size(), 0);
+  const auto mark = [](std::vector<char> &x, Index token, Index features) {
+    std::fill_n(x.begin() + token * features, features, char(1));
   };
   for (Index n = 0; n < a.elements(); ++n) {
     std::vector<bool> key_seen(static_cast<std::size_t>(a.keys), false);
@@ -125,14 +128,50 @@ inline void hide_nan(LayerProblem &p) {
           if (c.mask.may_attend(n, h, t, s))
             sees_any = key_seen[static_cast<std::size_t>(s)] = true;
       if (!sees_any)
-        spoil(p.leaves[kQueryInput], n * a.queries + t, p.sizes.query_features);
+        mark(hidden[kQueryInput], n * a.queries + t, p.sizes.query_features);
     }
     for (Index s = 0; s < a.keys; ++s)
       if (!key_seen[static_cast<std::size_t>(s)]) {
-        spoil(p.leaves[kKeyInput], n * a.keys + s, p.sizes.key_features);
-        spoil(p.leaves[kValueInput], n * a.keys + s, p.sizes.value_features);
+        mark(hidden[kKeyInput], n * a.keys + s, p.sizes.key_features);
+        mark(hidden[kValueInput], n * a.keys + s, p.sizes.value_features);
       }
   }
+  return hidden;
+}
+
+inline void hide_nan(LayerProblem &p) {
+  const Leaves<char> hidden = hidden_numbers(p);
+  for (std::size_t leaf = 0; leaf < hidden.size(); ++leaf)
+    for (std::size_t i = 0; i < hidden[leaf].size(); ++i)
+      if (hidden[leaf][i] != 0)
+        p.leaves[leaf][i] = std::nan("");
+}
+
+// The size of the largest score that any query sees.
+inline double largest_score(const LayerProblem &p) {
+  const AttentionShape &a = p.sizes.attention;
+  const MultiHeadInputs<double> inputs = inputs_of(p.leaves);
+  const MultiHeadWeights<const double> weights = weights_of(p.leaves);
+  const std::vector<double> q = dense_naive(inputs.query, weights.query, a.elements() * a.queries,
+                                            p.sizes.query_features, a.heads * a.key_size);
+  const std::vector<double> k = dense_naive(inputs.key, weights.key, a.elements() * a.keys,
+                                            p.sizes.key_features, a.groups * a.key_size);
+  double largest = 0;
+  for (Index n = 0; n < a.elements(); ++n)
+    for (Index h = 0; h < a.heads; ++h)
+      for (Index t = 0; t < a.queries; ++t)
+        for (Index s = 0; s < a.keys; ++s) {
+          if (!p.c.mask.may_attend(n, h, t, s))
+            continue;
+          const double *query = heads_of(q.data(), a.queries, a.heads, a.key_size).row(n, t, h);
+          const double *key =
+              heads_of(k.data(), a.keys, a.groups, a.key_size).row(n, s, h / (a.heads / a.groups));
+          double dot = 0;
+          for (Index i = 0; i < a.key_size; ++i)
+            dot += query[i] * key[i];
+          largest = std::max(largest, std::fabs(dot) / std::sqrt(static_cast<double>(a.key_size)));
+        }
+  return largest;
 }
 
 // Layers small enough to take every derivative of.

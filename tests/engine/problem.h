@@ -179,10 +179,11 @@ template <class T> Problem<T> draw_problem(const Configuration &c) {
 // [N, H, T, S], all row-major.
 template <class T> struct Answer {
   std::vector<T> out, lse, scores;
-  explicit Answer(const AttentionShape &a)
+  explicit Answer(const AttentionShape &a, bool want_scores = true)
       : out(static_cast<std::size_t>(a.elements() * a.queries * a.heads * a.value_size)),
         lse(static_cast<std::size_t>(a.elements() * a.heads * a.queries)),
-        scores(static_cast<std::size_t>(a.elements() * a.heads * a.queries * a.keys)) {}
+        scores(static_cast<std::size_t>(
+            want_scores ? a.elements() * a.heads * a.queries * a.keys : 0)) {}
 };
 
 template <class T> HeadView<T> head_rows(std::vector<T> &x, Index tokens, Index heads, Index size) {
@@ -196,6 +197,59 @@ template <class T> Answer<T> textbook(const Problem<T> &p) {
                           head_rows(answer.out, a.queries, a.heads, a.value_size),
                           answer.lse.data(), answer.scores.data());
   return answer;
+}
+
+// How large the scores of a problem are, seen from a type with this eps and
+// this largest number. Scores of 1 / eps and more are beyond precision.
+struct ScoreSizes {
+  double largest = 0;       // |score| that anybody sees and that fits the type
+  std::vector<char> beyond; // [N, H, T]: does the row see a finite one beyond precision?
+};
+
+inline ScoreSizes score_sizes(const Problem<double> &p, double eps, double too_large) {
+  const AttentionShape &a = p.c.shape;
+  ScoreSizes sizes;
+  for (Index n = 0; n < a.elements(); ++n)
+    for (Index h = 0; h < a.heads; ++h)
+      for (Index t = 0; t < a.queries; ++t) {
+        const double *q = p.q.view().row(n, t, h);
+        int beyond = 0;
+        for (Index s = 0; s < a.keys; ++s) {
+          if (!p.c.mask.may_attend(n, h, t, s))
+            continue;
+          const double *k = p.k.view().row(n, s, h / (a.heads / a.groups));
+          double dot = 0;
+          int overflows = 0; // of products: 1 upwards, 2 downwards
+          for (Index i = 0; i < a.key_size; ++i) {
+            dot += q[i] * k[i];
+            if (std::fabs(q[i] * k[i]) * static_cast<double>(a.key_size) >= too_large)
+              overflows |= q[i] * k[i] > 0 ? 1 : 2;
+          }
+          const double score = std::fabs(dot * p.c.scale);
+          if (score >= 1 / eps && score < too_large)
+            beyond |= 1;
+          if (overflows == 3)
+            beyond |= 2;
+          if (score < too_large)
+            sizes.largest = std::max(sizes.largest, score);
+        }
+        sizes.beyond.push_back(static_cast<char>(beyond));
+      }
+  return sizes;
+}
+
+template <class T> ScoreSizes score_sizes(const Problem<double> &p) {
+  return score_sizes(p, static_cast<double>(std::numeric_limits<T>::epsilon()),
+                     static_cast<double>(std::numeric_limits<T>::max()));
+}
+
+// Adds 4 for rows [N, H, T] whose weights are NaN and then meet dropout: whether
+// a NaN survives being dropped is not promised.
+template <class T>
+void mark_dropped_nan(const Configuration &c, const std::vector<T> &lse, std::vector<char> &rows) {
+  for (std::size_t i = 0; i < rows.size() && c.dropout.rate > 0; ++i)
+    if (!std::isfinite(lse[i]) && lse[i] != -std::numeric_limits<T>::infinity())
+      rows[i] = static_cast<char>(rows[i] | 4);
 }
 
 } // namespace attentive_test

@@ -25,6 +25,14 @@ Configuration draw_additive(std::uint64_t seed, std::uint64_t number) {
   return c;
 }
 
+AttentionOptions options_of(const Configuration &c) {
+  AttentionOptions options = c.options();
+  Dice dice(derive_key(c.seed, c.number), 500);
+  if (dice.chance(0.3))
+    options.dropout = {dice.chance(0.1) ? 1 : dice.uniform(), c.seed, c.number, dice.integer(0, 3)};
+  return options;
+}
+
 // What the two layers make of the score: with a scale, with the two numbers,
 // with nothing.
 template <class T> struct Score {
@@ -65,7 +73,7 @@ AdditiveAnswer<T> additive_textbook(const Problem<T> &p, const AdditiveScore<T> 
   AdditiveAnswer<T> answer;
   answer.out.resize(static_cast<std::size_t>(a.elements() * a.queries * a.value_size));
   answer.scores.resize(static_cast<std::size_t>(a.elements() * a.queries * a.keys));
-  additive_attention_forward_naive(a, inputs_of(p), score, p.c.options(), answer.out.data(),
+  additive_attention_forward_naive(a, inputs_of(p), score, options_of(p.c), answer.out.data(),
                                    answer.scores.data());
   return answer;
 }
@@ -89,7 +97,8 @@ void engine(const Problem<T> &p, const AdditiveScore<T> &score, bool r_order, in
   }
   Execution execution;
   execution.threads = threads;
-  additive_attention_forward<T>(a, inputs_of(p), score, p.c.options(), out.data(), view, execution);
+  additive_attention_forward<T>(a, inputs_of(p), score, options_of(p.c), out.data(), view,
+                                execution);
   if (scores == nullptr)
     return;
   scores->clear();

@@ -16,31 +16,43 @@ template <class T> const char *type_name() { return sizeof(T) == 4 ? "float" : "
 template <class T> struct Expected {
   Problem<T> problem;
   Answer<T> own;
+  Problem<double> wide;
   Answer<double> exact;
-  double largest_score = 0; // of those that fit into T
+  ScoreSizes sizes;
+  Rules out, lse, scores, mean;
 
   explicit Expected(const Configuration &c)
-      : problem(draw_problem<T>(c)), own(textbook(problem)),
-        exact(textbook(Problem<double>(problem))) {
+      : problem(draw_problem<T>(c)), own(textbook(problem)), wide(problem), exact(textbook(wide)),
+        sizes(score_sizes<T>(wide)) {
     const AttentionShape &a = c.shape;
-    for (Index n = 0; n < a.elements(); ++n)
+    std::vector<char> out_rows = sizes.beyond;
+    mark_dropped_nan(c, own.lse, out_rows);
+    const auto at = [&](Index n, Index h, Index t) {
+      return static_cast<std::size_t>((n * a.heads + h) * a.queries + t);
+    };
+    const auto beyond = [&](Index n, Index h, Index t) { return sizes.beyond[at(n, h, t)]; };
+    lse.empty_is_exact = true;
+    lse.beyond = sizes.beyond;
+    scores.limit = mean.limit = 1.001;
+    out.limit = 0;
+    for (T x : problem.v.all())
+      out.limit = std::max(out.limit, std::isfinite(x) ? 1.001 * std::fabs(double(x)) : 0);
+    out.limit *= DropoutMask(c.dropout, a).scale();
+    for (Index n = 0; n < a.elements(); ++n) {
+      for (Index t = 0; t < a.queries; ++t) {
+        char any = 0;
+        for (Index h = 0; h < a.heads; ++h) {
+          any |= beyond(n, h, t);
+          out.beyond.insert(out.beyond.end(), static_cast<std::size_t>(a.value_size),
+                            out_rows[at(n, h, t)]);
+        }
+        mean.beyond.insert(mean.beyond.end(), static_cast<std::size_t>(a.keys), any);
+      }
       for (Index h = 0; h < a.heads; ++h)
         for (Index t = 0; t < a.queries; ++t)
-          for (Index s = 0; s < a.keys; ++s)
-            if (c.mask.may_attend(n, h, t, s))
-              largest_score = std::max(largest_score, size_of_score(n, h, t, s));
-  }
-
-private:
-  double size_of_score(Index n, Index h, Index t, Index s) const {
-    const AttentionShape &a = problem.c.shape;
-    const T *q = problem.q.view().row(n, t, h);
-    const T *k = problem.k.view().row(n, s, h / (a.heads / a.groups));
-    double score = 0;
-    for (Index i = 0; i < a.key_size; ++i)
-      score += static_cast<double>(q[i]) * static_cast<double>(k[i]);
-    score = std::fabs(score * problem.c.scale);
-    return score < static_cast<double>(std::numeric_limits<T>::max()) ? score : 0;
+          scores.beyond.insert(scores.beyond.end(), static_cast<std::size_t>(a.keys),
+                               beyond(n, h, t));
+    }
   }
 };
 
@@ -168,7 +180,7 @@ void check(const Configuration &c, const Expected<T> &expected, const std::strin
     return level + " " + type_name<T>() + " " + quantity;
   };
   const auto compare = [&](const char *quantity, const Difference &d) {
-    verdicts.add(name(quantity), d, bound_of<T>(d, expected.largest_score, c.shape.keys), c);
+    verdicts.add(name(quantity), d, bound_of<T>(d, expected.sizes.largest, c.shape.keys), c);
   };
   Engine<T> engine(expected.problem);
   engine.run(false);
@@ -176,16 +188,19 @@ void check(const Configuration &c, const Expected<T> &expected, const std::strin
   engine.run(true);
   verdicts.require(name("writes inside"), !engine.wrote_outside(), c);
   verdicts.require(name("bits without lse"), same_numbers(without_lse, engine.answer().out), c);
-  compare("out", difference(engine.answer().out, expected.own.out, expected.exact.out));
-  compare("lse", difference(engine.answer().lse, expected.own.lse, expected.exact.lse, true));
+  compare("out",
+          difference(engine.answer().out, expected.own.out, expected.exact.out, expected.out));
+  compare("lse",
+          difference(engine.answer().lse, expected.own.lse, expected.exact.lse, expected.lse));
 
   const bool r_order = c.number % 2 == 0;
   const std::vector<double> scores = engine.scores(r_order, false);
-  compare("scores", difference(scores, expected.own.scores, expected.exact.scores));
+  compare("scores",
+          difference(scores, expected.own.scores, expected.exact.scores, expected.scores));
   verdicts.require(name("hidden is 0"), hidden_is_zero(c, engine.answer(), scores), c);
   compare("mean scores",
           difference(engine.scores(!r_order, true), mean_over_heads(c.shape, expected.own.scores),
-                     mean_over_heads(c.shape, expected.exact.scores)));
+                     mean_over_heads(c.shape, expected.exact.scores), expected.mean));
 }
 
 template <class T> void check_everywhere(const Configuration &c, Verdicts &verdicts) {

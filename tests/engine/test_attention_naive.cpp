@@ -107,7 +107,9 @@ void random_configurations() {
   Worst worst;
   for (std::uint64_t number = 0; number < 300; ++number) {
     Configuration c = draw_configuration(seed, number);
-    // Numbers that a query sees are finite here; test_attention has the others.
+    // Numbers that a query sees are finite here; test_attention has the others,
+    // test_dropout has dropout.
+    c.dropout = Dropout();
     if (c.poison == Poison::anywhere)
       c.poison = Poison::hidden;
     if (c.values == Values::overflow)

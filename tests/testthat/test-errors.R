@@ -315,7 +315,7 @@ test_that("no message names the package's inner workings, and every one ends as 
   scene <- scene()
   for (code in wrong_calls) {
     condition <- raise(code, scene)$condition
-    lines <- strsplit(cli::ansi_strip(rlang::cnd_message(condition)), "\n")[[1]]
+    lines <- strsplit(rlang::cnd_message(condition), "\n")[[1]]
     expect_match(paste(lines, collapse = " "), "[.?)`]$", label = paste(deparse(code), collapse = ""))
     expect_false(any(grepl("attentive:::|self\\$|<environment>|function \\(", lines)), label = paste(deparse(code), collapse = ""))
   }

@@ -122,11 +122,38 @@ test_that("R's stream advances by two draws, however many values are made", {
   expect_identical(after(build(num_heads = 2, key_dim = 3, seed = 1)), first)
 })
 
-test_that("bits are pinned: the same on every platform", {
-  # Philox4x32-10 under the key of seed 1, by the published algorithm in exact arithmetic (see test-specifications of the engine)
+# Philox4x32-10 as its authors describe it, on 16-bit halves, so that doubles hold every product exactly.
+philox <- function(counter, key) {
+  halves <- function(x) c(x %/% 65536, x %% 65536)
+  multiply <- function(a, b) { # high and low word of the product of two words
+    a <- halves(a)
+    b <- halves(b)
+    middle <- a[[1]] * b[[2]] + a[[2]] * b[[1]] + (a[[2]] * b[[2]]) %/% 65536
+    c(a[[1]] * b[[1]] + middle %/% 65536, (middle %% 65536) * 65536 + (a[[2]] * b[[2]]) %% 65536)
+  }
+  xor <- function(...) {
+    Reduce(function(a, b) sum(bitwXor(halves(a), halves(b)) * c(65536, 1)), list(...))
+  }
+  for (round in 1:10) {
+    first <- multiply(0xD2511F53, counter[[1]])
+    second <- multiply(0xCD9E8D57, counter[[3]])
+    counter <- c(xor(second[[1]], counter[[2]], key[[1]]), second[[2]], xor(first[[1]], counter[[4]], key[[2]]), first[[2]])
+    key <- (key + c(0x9E3779B9, 0xBB67AE85)) %% 2^32
+  }
+  counter
+}
+
+test_that("bits are the same on every platform: those of the published generator", {
+  expect_identical(philox(c(0, 0, 0, 0), c(0, 0)), c(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8))
+  # the first state of SplitMix64
   expect_identical(random_seed_key(0), c(0xE220A839, 0x7B1DCDAF))
-  x <- initializer_random_uniform(0, 1, seed = 0)(4)
-  expect_identical(x, initializer_random_uniform(0, 1, seed = 0)(c(2, 2))[c(1, 3, 2, 4)] |> array(4))
+  x <- initializer_random_uniform(0, 1, seed = 0)(c(2, 3))
+  # the numbers of block b of stream 2^63 (initial values, the first variable), row-major; 53 bits of two words
+  uniforms <- unlist(lapply(0:2, function(block) {
+    words <- philox(c(block, 0, 0, 2^31), c(0x7B1DCDAF, 0xE220A839))
+    (words[c(2, 4)] * 2^21 + words[c(1, 3)] %/% 2^11) / 2^53
+  }))
+  expect_identical(x, matrix(uniforms, 2, byrow = TRUE))
 })
 
 test_that("single precision is the rounded double", {
@@ -145,6 +172,14 @@ test_that("the kernels of one seeded initializer differ, and the same seed gives
   }
   w <- make()
   expect_identical(w, make())
+  # also where the first call builds the layer, with any number of threads
+  called <- function(threads) {
+    layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_initializer = initializer_he_normal(seed = 1))
+    layer(noise(2, 5, 6), threads = threads)
+    get_weights(layer)
+  }
+  expect_identical(called(1), w)
+  expect_identical(called(2), w)
   expect_false(any(w[[1]] == w[[3]]))
   expect_false(any(w[[1]] == w[[5]]))
   expect_false(any(w[[3]] == w[[5]]))

@@ -208,6 +208,10 @@ test_that("what cannot be read is an error that names the argument", {
     layer(kernel_initializer = list(1))
     layer(kernel_initializer = list(class_name = "Foo"))
     layer(kernel_initializer = list(class_name = "HeNormal", config = list(seed = 0.5)))
+    layer(kernel_initializer = list(class_name = "HeNormal", config = "a"))
+    layer(kernel_initializer = list(class_name = "HeNormal", config = list(1)))
+    layer(kernel_initializer = structure(1, class = "attentive_initializer"))
+    layer(kernel_initializer = rawToChar(as.raw(c(0x68, 0xff))))
     layer(kernel_constraint = data.frame(a = 1))
   })
   fresh_names()
@@ -235,4 +239,34 @@ test_that("a failed build leaves the layer as it was", {
 test_that("constructing a layer with default specifications makes nothing", {
   expect_identical(as_initializer("glorot_uniform"), as_initializer("GlorotUniform"))
   expect_identical(as_initializer("zeros"), as_initializer("zero"))
+})
+
+# Gradient descent by hand, eight steps: penalties, their gradients and constraints as Keras's optimizer sees them.
+test_that("losses, gradients and constraints train as in Keras", {
+  specification <- function(x) {
+    if (is.list(x)) return(do.call(switch(paste(sort(names(x)), collapse = " "), "l1 l2" = regularizer_l1_l2, l1 = regularizer_l1, l2 = regularizer_l2), x))
+    if (grepl("^max_norm-", x)) constraint_maxnorm(as.numeric(sub("max_norm-", "", x))) else x
+  }
+  cases <- readRDS(test_path("golden", "gradient_descent.rds"))
+  expect_length(cases, 4)
+  for (case in cases) {
+    layer <- do.call(layer_multi_head_attention, c(case$args, lapply(case$specification, specification), list(dtype = "float64")))
+    layer$build(dim(case$query), dim(case$value))
+    set_weights(layer, case$weights_before)
+    losses <- numeric()
+    after <- list()
+    for (step in 1:8) {
+      error <- layer(case$query, case$value) - case$y
+      losses[[step]] <- mean(error^2) + sum(unlist(layer$losses))
+      gradients <- get_gradients(layer, case$query, case$value, upstream = 2 * error / length(error), losses = TRUE)
+      moved <- Map(function(w, d) w - case$optimizer_args$learning_rate * d, get_weights(layer), gradients$weights)
+      set_weights(layer, Map(function(w, variable) if (is.null(variable$constraint)) w else variable$constraint(w), moved, layer$weights))
+      after[[step]] <- get_weights(layer)
+    }
+    expect_close(losses, as.vector(case$losses), 1e-12, case$name)
+    for (i in seq_along(after[[1]])) {
+      expect_close(after[[1]][[i]], case$weights_after[[1]][[i]], 1e-12, case$name)
+      expect_close(after[[8]][[i]], case$weights_after[[2]][[i]], 1e-12, case$name)
+    }
+  }
 })

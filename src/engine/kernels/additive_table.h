@@ -23,6 +23,15 @@ template <class T> struct AdditiveTile {
   int vectors = 2;                     // that hold queries: 1 or 2
 };
 
+// The same group with g[S, L], the gradient of the scores, exactly 0 where a
+// lane does not see a key. With x = inside * (q + k), all of these are added to:
+template <class T> struct AdditiveGradient {
+  const T *g = nullptr;
+  T *d_q = nullptr; // [K, L] sum over keys of g scale (1 - tanh(x)^2)
+  T *d_k = nullptr; // [S, K] the same summed over queries
+  T *d_e = nullptr; // [K, L] sum over keys of g tanh(x)
+};
+
 template <class T> struct AdditiveKernels {
   // p = outside / 2 times the sum of scale tanh(...), max[L] = the largest that
   // each lane sees, -Inf where it sees none; NaN is passed over. Each tanh has
@@ -31,6 +40,8 @@ template <class T> struct AdditiveKernels {
 
   // p = exp2(p - max), exactly 0 where a lane does not see a key; sums[L].
   void (*exp_scores)(const AdditiveTile<T> &tile, const T *max, T *sums) = nullptr;
+
+  void (*differentiate)(const AdditiveTile<T> &tile, const AdditiveGradient<T> &to) = nullptr;
 };
 
 } // namespace attentive

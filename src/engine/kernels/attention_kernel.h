@@ -103,39 +103,48 @@ ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
 
 // What is done with the scores of kR keys from `s` on, in kN vectors from
 // `vector` on.
-template <class S, bool kMasked> struct ExpScores {
+template <class S, bool kMasked, bool kDrops> struct ExpScores {
   using T = typename S::Scalar;
   using V = typename S::V;
 
   template <int kR, int kN>
-  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, V (&state)[kN]) {
+  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
     fetch_rows<kR>(tile.next_k, tile.next_k_stride, s);
     fetch_rows<kR>(tile.next_v, tile.next_v_stride, s);
+    // The offset is added last: a score has the same bits here as in MaxScores,
+    // so that of the maximum is exactly 0, however large both are.
     V acc[kR][kN];
     ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n) {
-      const V offset = S::load(tile.offset + (vector + n) * S::kLanes);
+    for (int r = 0; r < kR; ++r) {
       ATTENTIVE_UNROLL
-      for (int r = 0; r < kR; ++r)
-        acc[r][n] = offset;
+      for (int n = 0; n < kN; ++n)
+        acc[r][n] = S::zero();
     }
     dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
                         tile.k_stride, tile.key_size);
     T *p = tile.p + (s * 2 + vector) * S::kLanes;
+    V sum[kN];
     ATTENTIVE_UNROLL
     for (int r = 0; r < kR; ++r) {
       V e[kN];
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        e[n] = acc[r][n];
+        e[n] = S::add(acc[r][n], S::load(tile.offset + (vector + n) * S::kLanes));
       S::exp2(e);
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n) {
         if (kMasked)
           e[n] = S::keep(e[n], tile.bits[s + r] >> ((vector + n) * S::kLanes));
-        state[n] = S::add(state[n], e[n]);
+        sum[n] = r == 0 ? e[n] : S::add(sum[n], e[n]);
+        if (kDrops)
+          e[n] = S::keep(e[n], tile.kept[s + r] >> ((vector + n) * S::kLanes));
         S::store(p + (r * 2 + n) * S::kLanes, e[n]);
       }
+    }
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n) {
+      T *const to = result + (vector + n) * S::kLanes;
+      S::store(to, S::add(S::load(to), sum[n]));
     }
   }
 };
@@ -145,7 +154,7 @@ template <class S> struct MaxScores {
   using V = typename S::V;
 
   template <int kR, int kN>
-  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, V (&state)[kN]) {
+  ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
     V acc[kR][kN];
     ATTENTIVE_UNROLL
     for (int r = 0; r < kR; ++r) {
@@ -156,43 +165,41 @@ template <class S> struct MaxScores {
     dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
                         tile.k_stride, tile.key_size);
     ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r) {
+    for (int n = 0; n < kN; ++n) {
+      T *const to = result + (vector + n) * S::kLanes;
+      V max = S::load(to);
       ATTENTIVE_UNROLL
-      for (int n = 0; n < kN; ++n) {
-        V larger = S::max(acc[r][n], state[n]);
+      for (int r = 0; r < kR; ++r) {
+        V larger = S::max(acc[r][n], max);
         if (tile.bits != nullptr)
-          larger = S::select(tile.bits[s + r] >> ((vector + n) * S::kLanes), larger, state[n]);
-        state[n] = larger;
+          larger = S::select(tile.bits[s + r] >> ((vector + n) * S::kLanes), larger, max);
+        max = larger;
       }
+      S::store(to, max);
     }
   }
 };
 
 // Step::rows over the keys [begin, end): blocks of kR, then one smaller one.
+// Their result is kept in memory, because the loops of dot_rows have no
+// registers left for it.
 template <class S, class Step, int kN, int kR>
 ATTENTIVE_INLINE void last_rows(const AttentionTile<typename S::Scalar> &tile, Index begin,
-                                int left, int vector, typename S::V (&state)[kN]) {
+                                int left, int vector, typename S::Scalar *result) {
   if constexpr (kR > 0) {
     if (left == kR)
-      Step::template rows<kR, kN>(tile, begin, vector, state);
+      Step::template rows<kR, kN>(tile, begin, vector, result);
     else
-      last_rows<S, Step, kN, kR - 1>(tile, begin, left, vector, state);
+      last_rows<S, Step, kN, kR - 1>(tile, begin, left, vector, result);
   }
 }
 
 template <class S, class Step, int kN>
 void key_segment(const AttentionTile<typename S::Scalar> &tile, Index begin, Index end, int vector,
                  typename S::Scalar *result) {
-  typename S::V state[kN];
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n)
-    state[n] = S::load(result + (vector + n) * S::kLanes);
   for (; begin + S::kRows <= end; begin += S::kRows)
-    Step::template rows<S::kRows, kN>(tile, begin, vector, state);
-  last_rows<S, Step, kN, S::kRows - 1>(tile, begin, static_cast<int>(end - begin), vector, state);
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n)
-    S::store(result + (vector + n) * S::kLanes, state[n]);
+    Step::template rows<S::kRows, kN>(tile, begin, vector, result);
+  last_rows<S, Step, kN, S::kRows - 1>(tile, begin, static_cast<int>(end - begin), vector, result);
 }
 
 // The keys that both vectors need are done for both at once, those before and
@@ -229,10 +236,14 @@ template <class S>
 bool exp_scores(const AttentionTile<typename S::Scalar> &tile, typename S::Scalar limit) {
   S::store(tile.sums, S::zero());
   S::store(tile.sums + S::kLanes, S::zero());
-  if (tile.bits != nullptr)
-    all_segments<S, ExpScores<S, true>>(tile, tile.sums);
+  if (tile.kept != nullptr && tile.bits != nullptr)
+    all_segments<S, ExpScores<S, true, true>>(tile, tile.sums);
+  else if (tile.kept != nullptr)
+    all_segments<S, ExpScores<S, false, true>>(tile, tile.sums);
+  else if (tile.bits != nullptr)
+    all_segments<S, ExpScores<S, true, false>>(tile, tile.sums);
   else
-    all_segments<S, ExpScores<S, false>>(tile, tile.sums);
+    all_segments<S, ExpScores<S, false, false>>(tile, tile.sums);
   return S::all_at_most(S::load(tile.sums), limit) &&
          S::all_at_most(S::load(tile.sums + S::kLanes), limit);
 }

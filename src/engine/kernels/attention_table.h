@@ -24,6 +24,7 @@ template <class T> struct AttentionTile {
   Index key_size = 0, value_size = 0; // K, V
   int begin[2] = {0, 0}, end[2] = {0, 0};
   const std::uint32_t *bits = nullptr; // [keys]: the lanes that see a key; null: all
+  const std::uint32_t *kept = nullptr; // [keys]: the lanes whose weight dropout keeps; null: all
   const T *offset = nullptr;           // [L] added to every score, minus the held maximum
   // Of each row of the next tile one cache line, fetched on the way by
   // exp_scores while it works on the same row of this one. Null: nothing.
@@ -47,8 +48,9 @@ template <class T> struct AttentionKernels {
   bool (*unpack_rows)(T *packed, const T *factor, Index size, int count,
                       T *const *rows) = nullptr;
 
-  // p = exp2(score + offset), exactly 0 where a lane does not see a key; sums.
-  // False if a sum is above `limit` or NaN.
+  // p = exp2(score + offset), exactly 0 where a lane does not see a key; sums;
+  // then p = 0 where dropout does not keep it. False if a sum is above `limit`
+  // or NaN.
   bool (*exp_scores)(const AttentionTile<T> &tile, T limit) = nullptr;
 
   // max[L] = the largest score that each lane sees, -Inf where it sees none;

@@ -1,77 +1,135 @@
 // The hot loops of the backward pass; contracts in backward_table.h.
 
-// p and d_s of kR keys from `s` on, in kN vectors from `vector` on.
+template <class S>
+bool load_rows(const typename S::Scalar *const *rows, int count, Index size, Index stride,
+               typename S::Scalar factor, typename S::Scalar *to) {
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  V check = S::zero(); // 0 times Inf or NaN is NaN
+  for (int i = 0; i < count; ++i, to += stride) {
+    Index j = 0;
+    for (; j + kLanes <= size; j += kLanes) {
+      const V x = S::mul(S::load(rows[i] + j), S::set(factor));
+      check = S::fma(x, S::zero(), check);
+      S::store(to + j, x);
+    }
+    if (j < size) {
+      const V x = S::mul(S::load_first(rows[i] + j, static_cast<int>(size - j)), S::set(factor));
+      check = S::fma(x, S::zero(), check);
+      S::store(to + j, x);
+    }
+  }
+  return S::all_at_most(check, 0);
+}
+
+template <class S>
+void dot_pairs(const typename S::Scalar *const *x, const typename S::Scalar *const *y, int count,
+               Index size, typename S::Scalar *dots) {
+  using T = typename S::Scalar;
+  using V = typename S::V;
+  constexpr int kLanes = S::kLanes;
+  for (int i = 0; i < count; ++i) {
+    V sum = S::zero();
+    Index j = 0;
+    for (; j + kLanes <= size; j += kLanes)
+      sum = S::fma(S::load(x[i] + j), S::load(y[i] + j), sum);
+    if (j < size) {
+      const int left = static_cast<int>(size - j);
+      sum = S::fma(S::load_first(x[i] + j, left), S::load_first(y[i] + j, left), sum);
+    }
+    T parts[kLanes];
+    S::store(parts, sum);
+    for (int step = kLanes / 2; step > 0; step /= 2)
+      for (int lane = 0; lane < step; ++lane)
+        parts[lane] += parts[lane + step];
+    dots[i] = parts[0];
+  }
+}
+
+// acc[r][n] = start[n], for all rows.
 template <class S, int kR, int kN>
+ATTENTIVE_INLINE void start_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *start) {
+  ATTENTIVE_UNROLL
+  for (int n = 0; n < kN; ++n) {
+    const typename S::V v = S::load(start + n * S::kLanes);
+    ATTENTIVE_UNROLL
+    for (int r = 0; r < kR; ++r)
+      acc[r][n] = v;
+  }
+}
+
+// p and d_s of kR keys from `s` on, in kN vectors from `vector` on. kPlain: no
+// mask, dropout or d_scores.
+template <class S, int kR, int kN, bool kPlain>
 ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> &tile, Index s,
                                          int vector) {
   using T = typename S::Scalar;
   using V = typename S::V;
   constexpr int kLanes = S::kLanes;
-  const Index at = (s * 2 + vector) * kLanes;
+  const int lane = vector * kLanes;
+  const Index at = s * 2 * kLanes + lane;
+  T *const p = tile.p + at, *const d_s = tile.d_s + at;
   V acc[kR][kN];
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n) {
-    const V offset = S::load(tile.offset + (vector + n) * kLanes);
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r)
-      acc[r][n] = offset;
-  }
-  dot_rows<S, kR, kN>(acc, tile.q + vector * kLanes, tile.k + s * tile.k_stride, tile.k_stride,
-                      tile.key_size);
-  T *const p = tile.p + at;
+  start_rows<S, kR, kN>(acc, tile.offset + lane);
+  dot_rows<S, kR, kN>(acc, tile.q + lane, tile.k + s * tile.k_stride, tile.k_stride, tile.key_size);
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
+    V e[kN];
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      e[n] = acc[r][n];
+    S::exp2(e);
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      V e = exp2_of<S>(acc[r][n]);
-      if (tile.seen != nullptr)
-        e = S::keep(e, tile.seen[s + r] >> ((vector + n) * kLanes));
-      S::store(p + (r * 2 + n) * kLanes, e);
+      if (!kPlain && tile.seen != nullptr)
+        e[n] = S::keep(e[n], tile.seen[s + r] >> (lane + n * kLanes));
+      S::store(p + (r * 2 + n) * kLanes, e[n]);
     }
   }
 
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n) {
-    const V delta = S::load(tile.delta + (vector + n) * kLanes);
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r)
-      acc[r][n] = delta;
-  }
-  dot_rows<S, kR, kN>(acc, tile.d_out + vector * kLanes, tile.v + s * tile.v_stride,
-                      tile.v_stride, tile.value_size);
-  T *const d_s = tile.d_s + at;
+  start_rows<S, kR, kN>(acc, tile.delta + lane);
+  dot_rows<S, kR, kN>(acc, tile.d_out + lane, tile.v + s * tile.v_stride, tile.v_stride,
+                      tile.value_size);
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      const int shift = (vector + n) * kLanes;
+      const int shift = lane + n * kLanes;
       const V e = S::load(p + (r * 2 + n) * kLanes);
       V d = acc[r][n];
-      if (tile.kept != nullptr) {
+      if (!kPlain && tile.kept != nullptr) {
         const std::uint32_t kept = tile.kept[s + r] >> shift;
         d = S::select(kept, d, S::load(tile.delta + shift));
         S::store(p + (r * 2 + n) * kLanes, S::keep(e, kept));
       }
-      if (tile.d_scores != nullptr)
+      if (!kPlain && tile.d_scores != nullptr)
         d = S::add(d, S::load(tile.d_scores + at + (r * 2 + n) * kLanes));
       d = S::mul(e, d);
-      if (tile.seen != nullptr) // there p is 0, but d may be anything
+      if (!kPlain && tile.seen != nullptr) // there p is 0, but d may be anything
         d = S::keep(d, tile.seen[s + r] >> shift);
       S::store(d_s + (r * 2 + n) * kLanes, d);
     }
   }
 }
 
+template <class S, int kN, bool kPlain>
+void differentiate_segment(const BackwardTile<typename S::Scalar> &tile, Index begin, Index end,
+                           int vector) {
+  for (Index s = begin; s < end; s += S::kRows)
+    differentiate_rows<S, S::kRows, kN, kPlain>(tile, s, vector);
+}
+
 template <class S> void differentiate(const BackwardTile<typename S::Scalar> &tile) {
+  const bool plain = tile.seen == nullptr && tile.kept == nullptr && tile.d_scores == nullptr;
   const KeySegments segments = key_segments(tile.begin, tile.end);
   for (int i = 0; i < 3; ++i) {
     const int vector = segments.vector[i];
-    if (vector == 2)
-      for (int s = segments.begin[i]; s < segments.end[i]; s += S::kRows)
-        differentiate_rows<S, S::kRows, 2>(tile, s, 0);
+    if (vector != 2)
+      differentiate_segment<S, 1, false>(tile, segments.begin[i], segments.end[i], vector);
+    else if (plain)
+      differentiate_segment<S, 2, true>(tile, segments.begin[i], segments.end[i], 0);
     else
-      for (int s = segments.begin[i]; s < segments.end[i]; s += S::kRows)
-        differentiate_rows<S, S::kRows, 1>(tile, s, vector);
+      differentiate_segment<S, 2, false>(tile, segments.begin[i], segments.end[i], 0);
   }
 }
 
@@ -147,6 +205,8 @@ template <class S> BackwardKernels<typename S::Scalar> backward_kernels() {
   BackwardKernels<typename S::Scalar> table;
   table.lanes = S::kLanes;
   table.rows = S::kRows;
+  table.load_rows = load_rows<S>;
+  table.dot_pairs = dot_pairs<S>;
   table.differentiate = differentiate<S>;
   table.add_weighted_rows = add_weighted_rows<S>;
   table.add_seen_rows = add_seen_rows<S>;

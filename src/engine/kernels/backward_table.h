@@ -12,10 +12,10 @@ namespace attentive {
 
 // One group of queries against one tile of keys.
 template <class T> struct BackwardTile {
-  const T *q = nullptr;     // [K, L], scale * log2(e) folded in
-  const T *d_out = nullptr; // [V, L], the scale of dropout folded in
-  const T *k = nullptr;     // [keys, Kp]
-  const T *v = nullptr;     // [keys, Vp]
+  const T *q = nullptr;             // [K, L], scale * log2(e) folded in
+  const T *d_out = nullptr;         // [V, L], the scale of dropout folded in
+  const T *k = nullptr;             // [keys, Kp]
+  const T *v = nullptr;             // [keys, Vp]
   Index k_stride = 0, v_stride = 0; // Kp, Vp
   Index key_size = 0, value_size = 0;
   int begin[2] = {0, 0}, end[2] = {0, 0}; // the keys of each vector, in whole `rows`
@@ -33,15 +33,23 @@ template <class T> struct BackwardTile {
 template <class T> struct WeightedRows {
   const T *weights = nullptr; // weight of lane l of group g at weights[g * group + row * L + l]
   Index group = 0;
-  const T *x = nullptr; // [queries, size]
-  T *to = nullptr;      // [rows, size]
-  Index size = 0;       // whole vectors
+  const T *x = nullptr;   // [queries, size]
+  T *to = nullptr;        // [rows, size]
+  Index size = 0;         // whole vectors
   int begin = 0, end = 0; // of the queries that count; the others are not read
 };
 
 template <class T> struct BackwardKernels {
   int lanes = 0; // of one vector
   int rows = 0;  // keys of a register tile
+
+  // to[count, stride] = factor * rows, zeros from `size` on; stride in whole vectors.
+  // False if any number is not finite.
+  bool (*load_rows)(const T *const *rows, int count, Index size, Index stride, T factor,
+                    T *to) = nullptr;
+
+  // dots[i] = <x[i], y[i]>
+  void (*dot_pairs)(const T *const *x, const T *const *y, int count, Index size, T *dots) = nullptr;
 
   // p and d_s of the keys from begin to end, exactly 0 where a lane does not see a key.
   void (*differentiate)(const BackwardTile<T> &tile) = nullptr;

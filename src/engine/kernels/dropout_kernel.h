@@ -28,23 +28,23 @@ ATTENTIVE_INLINE void philox_words(const PhiloxSchedule &schedule, const Dropout
   const std::uint64_t a0 = kM0 * key_block, a1 = kM1 * head.row[0];
   const std::uint32_t y2 = static_cast<std::uint32_t>(a0 >> 32) ^ head.row[1] ^ schedule.key[0][1];
   const std::uint64_t b1 = kM1 * y2;
-  const std::uint32_t z0 = static_cast<std::uint32_t>(b1 >> 32) ^ static_cast<std::uint32_t>(a1) ^
-                           schedule.key[1][0];
+  const std::uint32_t z0 =
+      static_cast<std::uint32_t>(b1 >> 32) ^ static_cast<std::uint32_t>(a1) ^ schedule.key[1][0];
   const std::uint64_t c0 = kM0 * z0;
   const V m0 = W::set(kM0), m1 = W::set(kM1);
   ATTENTIVE_UNROLL
   for (int n = 0; n < kN; ++n) {
-    const V y0 = W::exclusive_or(
-        query[n], W::set(static_cast<std::uint32_t>(a1 >> 32) ^ schedule.key[0][0]));
+    const V y0 = W::exclusive_or(query[n],
+                                 W::set(static_cast<std::uint32_t>(a1 >> 32) ^ schedule.key[0][0]));
     const V b0 = W::product(m0, y0);
-    const V z2 = W::exclusive_or(
-        W::high(b0), W::set(static_cast<std::uint32_t>(a0) ^ schedule.key[1][1]));
+    const V z2 =
+        W::exclusive_or(W::high(b0), W::set(static_cast<std::uint32_t>(a0) ^ schedule.key[1][1]));
     const V c1 = W::product(m1, z2);
-    word[0][n] = W::exclusive_or(
-        W::high(c1), W::set(static_cast<std::uint32_t>(b1) ^ schedule.key[2][0]));
+    word[0][n] =
+        W::exclusive_or(W::high(c1), W::set(static_cast<std::uint32_t>(b1) ^ schedule.key[2][0]));
     word[1][n] = c1;
-    word[2][n] = W::exclusive_or(
-        b0, W::set(static_cast<std::uint32_t>(c0 >> 32) ^ schedule.key[2][1]));
+    word[2][n] =
+        W::exclusive_or(b0, W::set(static_cast<std::uint32_t>(c0 >> 32) ^ schedule.key[2][1]));
     word[3][n] = W::set(static_cast<std::uint32_t>(c0));
   }
   for (int round = 3; round < 10; ++round) {

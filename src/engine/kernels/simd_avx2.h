@@ -22,6 +22,13 @@ constexpr float kExp2Vectors[8][8] = {
     ATTENTIVE_EIGHT(kExp2FloatHalf[3]), ATTENTIVE_EIGHT(kExp2FloatHalf[4]),
     ATTENTIVE_EIGHT(-127.0f),           ATTENTIVE_EIGHT(128.0f)};
 #undef ATTENTIVE_EIGHT
+constexpr double kExp2DoubleAll[14] = {
+    1.0,
+    kExp2DoubleHalf[0], kExp2DoubleHalf[1], kExp2DoubleHalf[2], kExp2DoubleHalf[3],
+    kExp2DoubleHalf[4], kExp2DoubleHalf[5], kExp2DoubleHalf[6], kExp2DoubleHalf[7],
+    kExp2DoubleHalf[8], kExp2DoubleHalf[9], kExp2DoubleHalf[10],
+    -1023.0,
+    1024.0};
 
 struct VecFloat {
   using Scalar = float;
@@ -49,6 +56,11 @@ struct VecFloat {
   }
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(lanes_of_bits8(bits)));
+  }
+  ATTENTIVE_INLINE float sum(V v) {
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
   }
   ATTENTIVE_INLINE bool all_at_most(V v, float x) {
     return _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(x), _CMP_LE_OQ)) == 0xff;
@@ -112,31 +124,36 @@ struct VecDouble {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(lanes_of_bits4(bits)));
   }
+  ATTENTIVE_INLINE double sum(V v) {
+    const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+  }
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     return _mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_set1_pd(x), _CMP_LE_OQ)) == 0xf;
   }
   // As for floats, with the exponent at bit 52.
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    const double *c = kExp2DoubleAll;
+    __asm__("" : "+r"(c));
     V f[kN], p[kN];
     __m256i exponent[kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
-      f[n] = _mm256_min_pd(set(1024.0), _mm256_max_pd(set(-1023.0), x[n]));
+      f[n] = _mm256_min_pd(set(c[13]), _mm256_max_pd(set(c[12]), x[n]));
       const __m128i whole = _mm256_cvtpd_epi32(f[n]);
       f[n] = _mm256_sub_pd(f[n], _mm256_cvtepi32_pd(whole));
       exponent[n] = _mm256_slli_epi64(_mm256_cvtepi32_epi64(whole), 52);
-      p[n] = set(kExp2DoubleHalf[10]);
+      p[n] = set(c[11]);
     }
     ATTENTIVE_UNROLL
-    for (int i = 9; i >= 0; --i) {
+    for (int i = 10; i >= 0; --i) {
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        p[n] = fma(p[n], f[n], set(kExp2DoubleHalf[i]));
+        p[n] = fma(p[n], f[n], set(c[i]));
     }
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n)
-      x[n] = _mm256_castsi256_pd(_mm256_add_epi64(
-          _mm256_castpd_si256(fma(p[n], f[n], set(1.0))), exponent[n]));
+      x[n] = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_castpd_si256(p[n]), exponent[n]));
   }
   ATTENTIVE_INLINE void transpose(const double *const *from, double *to, std::ptrdiff_t to_stride,
                                   double scale) {

@@ -24,6 +24,13 @@ struct VecFloat {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), b, a);
   }
+  ATTENTIVE_INLINE float sum(V v) {
+    const __m256 y = _mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xff, v, 0),
+                                   _mm512_maskz_extractf32x8_ps(0xff, v, 1));
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+  }
   ATTENTIVE_INLINE bool all_at_most(V v, float x) {
     return _mm512_cmp_ps_mask(v, _mm512_set1_ps(x), _CMP_LE_OQ) == 0xffff;
   }
@@ -80,21 +87,29 @@ struct VecDouble {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return _mm512_mask_blend_pd(static_cast<__mmask8>(bits), b, a);
   }
+  ATTENTIVE_INLINE double sum(V v) {
+    const __m256d y = _mm256_add_pd(_mm512_maskz_extractf64x4_pd(0xf, v, 0),
+                                    _mm512_maskz_extractf64x4_pd(0xf, v, 1));
+    const __m128d x = _mm_add_pd(_mm256_castpd256_pd128(y), _mm256_extractf128_pd(y, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+  }
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     return _mm512_cmp_pd_mask(v, _mm512_set1_pd(x), _CMP_LE_OQ) == 0xff;
   }
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
+    const double *c = kExp2DoubleUnit; // hidden, or its vectors would fill the registers
+    __asm__("" : "+r"(c));
     V f[kN], p[kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
       f[n] = _mm512_maskz_reduce_pd(0xff, x[n], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-      p[n] = set(kExp2DoubleUnit[10]);
+      p[n] = set(c[10]);
     }
     ATTENTIVE_UNROLL
     for (int i = 9; i >= 0; --i) {
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n)
-        p[n] = fma(p[n], f[n], set(kExp2DoubleUnit[i]));
+        p[n] = fma(p[n], f[n], set(c[i]));
     }
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n)

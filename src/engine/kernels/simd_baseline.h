@@ -50,6 +50,12 @@ template <class T, class I, int kN> struct PlainVec {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return blend(lanes_of_bits(bits), a, b);
   }
+  ATTENTIVE_INLINE T sum(V v) {
+    T total = v[0];
+    for (int i = 1; i < kN; ++i)
+      total += v[i];
+    return total;
+  }
   ATTENTIVE_INLINE bool all_at_most(V v, T x) {
     bool yes = true;
     for (int i = 0; i < kN; ++i)

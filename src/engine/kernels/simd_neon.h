@@ -37,6 +37,7 @@ struct VecFloat {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return vbslq_f32(lanes_of_bits(bits), a, b);
   }
+  ATTENTIVE_INLINE float sum(V v) { return vaddvq_f32(v); }
   ATTENTIVE_INLINE bool all_at_most(V v, float x) {
     return vminvq_u32(vcleq_f32(v, vdupq_n_f32(x))) != 0;
   }
@@ -110,6 +111,7 @@ struct VecDouble {
   ATTENTIVE_INLINE V select(std::uint32_t bits, V a, V b) {
     return vbslq_f64(lanes_of_bits(bits), a, b);
   }
+  ATTENTIVE_INLINE double sum(V v) { return vaddvq_f64(v); }
   ATTENTIVE_INLINE bool all_at_most(V v, double x) {
     const uint64x2_t yes = vcleq_f64(v, vdupq_n_f64(x));
     return (vgetq_lane_u64(yes, 0) & vgetq_lane_u64(yes, 1)) != 0;
