@@ -1,4 +1,50 @@
 // The makers of all nodes, one family a file (node_*.cpp), and what they share.
+//
+// Every op with its inputs, weights, masks and options (a default in brackets).
+// Axes count from 0, the batch being axis 0; -1 is the last one. A weight or a
+// mask may be left out or be -1 where it says "or none".
+//
+//   dense                      x[..., D] -> [..., units]
+//                              weights kernel[D, units], bias[units] or none; units;
+//                              activation and its numbers as below [linear]
+//   activation                 x; activation: linear, relu, relu6, leaky_relu, elu, selu, celu,
+//                              gelu, silu, swish, mish, sigmoid, hard_sigmoid, hard_silu,
+//                              hard_swish, hard_tanh, tanh, tanh_shrink, softplus, softsign,
+//                              exponential, log_sigmoid, squareplus, soft_shrink, hard_shrink,
+//                              sparse_plus, sparse_sigmoid, threshold, softmax, log_softmax,
+//                              sparsemax, glu; numbers that some of them take: negative_slope,
+//                              max_value, threshold, value, alpha, approximate, b, axis [-1]
+//   unary                      x; operation: negative, abs, square, sqrt, exp, log
+//   embedding                  ids -> ids' shape + [D]; weights table[V, D]
+//   dropout                    x; rate; key (two words, high and low); use [0], counting the
+//                              places where one layer is used; noise_shape [that of x], its
+//                              sizes with the batch's, 1 where one decision serves the whole
+//                              axis, -1 for the size of x
+//   layer_normalization        x; weights gamma or none, beta or none, both of the sizes of the
+//                              axes, in order; axes [-1]; epsilon [0.001]; statistics:
+//                              mean_variance (the default), variance (Keras's rms_scaling: x is
+//                              not centered), mean_square (RMS normalization)
+//   binary                     a, b; operation: add, subtract, multiply, divide, power, maximum,
+//                              minimum; shapes broadcast, lined up from the right
+//   merge                      2 or more; operation: add, subtract, multiply, average, maximum,
+//                              minimum; shapes broadcast; an input of fewer axes lacks those
+//                              that follow the batch
+//   concatenate                1 or more; axis [-1]
+//   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens
+//   transpose                  x; order, all axes with the batch (output axis i is order[i])
+//   constant                   no input -> dims; dims [none, a scalar], values, row-major
+//   cast                       x; to: integer (towards 0), logical (0 or 1), float (unchanged)
+//   global_average_pooling_1d  x[B, T, C] -> [B, C]; mask[B, T] or none, 0 where it leaves
+//                              nothing; axis of time [1]; keepdims
+//   global_max_pooling_1d      the same without mask
+//   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
+//
+// Ops whose result is a mask; their output value is empty:
+//
+//   token_mask                 ids -> mask of ids' shape, ids != value [0]
+//   mask_or, mask_and          masks (1 or more) -> mask; shapes broadcast from the right
+//   mask_concatenate           the inputs of a concatenation, their masks or none (all real);
+//                              axis [-1] as there -> mask of the result
 #pragma once
 
 #include "node.h"
