@@ -1,0 +1,67 @@
+# Programs of the engine, kept beside what they were made from. A pointer into
+# the engine is dead after readRDS() or in another process: then the program is
+# made anew from R data.
+
+# The program of a model: list(pointer, plan). `plan$variables` are its weights.
+model_program <- function(self) {
+  cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
+}
+
+# The program of one layer for arrays, with a mask of the first one or without.
+layer_program <- function(self, inputs, masked) {
+  cached_program(self, paste(inputs, masked), function() {
+    builder <- new_builder()
+    values <- lapply(seq_len(inputs), function(i) new_value(builder))
+    handles <- lapply(values, handle)
+    if (masked) {
+      values <- c(values, new_value(builder))
+      handles[[1L]]$mask <- emit_token_mask(builder, values[[length(values)]])
+    }
+    made <- layer_emit(self, builder, handles, list())
+    finish_program(builder, values, if (is.null(made$value)) made else list(made))
+  })
+}
+
+cached_program <- function(self, signature, make) {
+  dtype <- layer_dtype(self)
+  program <- self$programs[[signature]]
+  if (is.null(program) || !pointer_alive(program$pointer)) {
+    plan <- make()
+    program <- list(pointer = program_create(plan, dtype == "float64"), plan = plan)
+    if (is.null(self$programs)) self$programs <- list()
+    self$programs[[signature]] <- program
+  }
+  program
+}
+
+forget_programs <- function(self) self$programs <- NULL
+
+# Runs a model or a layer on arrays. A call in training counts: dropout draws by the number of the call.
+run_layer <- function(self, inputs, mask, training, threads, call = NULL) {
+  program <- if (inherits(self, "model")) model_program(self) else layer_program(self, length(inputs), !is.null(mask))
+  if (!is.null(mask)) inputs <- c(inputs, list(mask))
+  calls <- if (is.null(self$calls)) 0 else self$calls
+  result <- program_run(program$pointer, inputs, program$plan$variables, training, calls, threads)
+  if (training) self$calls <- calls + 1
+  self$activity_losses <- as.list(result$penalties)
+  if (inherits(self, "model") || length(result$outputs) > 1L) result$outputs else result$outputs[[1L]]
+}
+
+# The dtype in which a layer computes: a model computes in that of its weights.
+layer_dtype <- function(self) {
+  if (!inherits(self, "model")) return(self$dtype)
+  weights <- layer_weights(self)
+  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else {
+    vapply(Filter(function(inner) !inherits(inner, "input_layer"), self$layers), layer_dtype, "")
+  }
+  if (length(dtypes) == 0L) self$dtype else if ("float64" %in% dtypes) "float64" else "float32"
+}
+
+check_one_dtype <- function(selves, call = NULL) {
+  dtypes <- unlist(lapply(selves, function(inner) vapply(layer_weights(inner), function(w) w[["dtype"]], "")))
+  if (length(unique(dtypes)) > 1L) {
+    abort_attentive("argument", "The layers of a model must have one dtype; these mix float32 and float64.",
+      hint = "`config_set_floatx(\"float64\")` before the first layer makes all of them float64.", call = call
+    )
+  }
+}
