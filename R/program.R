@@ -2,7 +2,7 @@
 # the engine is dead after readRDS() or in another process: then the program is
 # made anew from R data.
 
-# The program of a model: list(pointer, plan). `plan$variables` are its weights.
+# The program of a model: list(pointer, variables), the weights in its order.
 model_program <- function(self) {
   cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
 }
@@ -27,7 +27,7 @@ cached_program <- function(self, signature, make) {
   program <- self$programs[[signature]]
   if (is.null(program) || !pointer_alive(program$pointer)) {
     plan <- make()
-    program <- list(pointer = program_create(plan, dtype == "float64"), plan = plan)
+    program <- list(pointer = program_create(plan, dtype == "float64"), variables = plan$variables)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }
@@ -36,15 +36,23 @@ cached_program <- function(self, signature, make) {
 
 forget_programs <- function(self) self$programs <- NULL
 
-# Runs a model or a layer on arrays. A call in training counts: dropout draws by the number of the call.
-run_layer <- function(self, inputs, mask, training, threads, call = NULL) {
-  program <- if (inherits(self, "model")) model_program(self) else layer_program(self, length(inputs), !is.null(mask))
-  if (!is.null(mask)) inputs <- c(inputs, list(mask))
+# Runs a model on arrays that are checked; a list of arrays, one an output.
+run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self), inputs, training, threads)
+
+# Runs a layer alone; `mask` is that of its first input.
+run_layer <- function(self, inputs, mask, training, threads) {
+  program <- layer_program(self, length(inputs), !is.null(mask))
+  outputs <- run_on_arrays(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
+  if (length(outputs) == 1L) outputs[[1L]] else outputs
+}
+
+# A call in training counts: dropout draws by the number of the call.
+run_on_arrays <- function(self, program, inputs, training, threads) {
   calls <- if (is.null(self$calls)) 0 else self$calls
-  result <- program_run(program$pointer, inputs, program$plan$variables, training, calls, threads)
+  result <- program_run(program$pointer, inputs, program$variables, training, calls, threads)
   if (training) self$calls <- calls + 1
-  self$activity_losses <- as.list(result$penalties)
-  if (inherits(self, "model") || length(result$outputs) > 1L) result$outputs else result$outputs[[1L]]
+  self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
+  result$outputs
 }
 
 # The dtype in which a layer computes: a model computes in that of its weights.

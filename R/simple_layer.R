@@ -45,7 +45,7 @@ call_layer <- function(self, inputs, training, mask, extra, call) {
   check_numbers(self, inputs, call)
   masks <- call_mask(mask, dims[[1L]], call)
   if (!self$built) layer_build(self, dims, call)
-  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call), call)
+  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call))
 }
 
 abort_mixed <- function(self, call = NULL) {
