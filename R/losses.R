@@ -179,13 +179,13 @@ measure_kind <- function(name, known, family, arg, call = NULL) {
   )
 }
 
-# "crossentropy" and "accuracy" mean one of three, by the dims of the truth and
-# the sizes of the prediction without the batch.
+# "crossentropy" and "accuracy" mean one of three, by the sizes of one sample's
+# truth and prediction.
 resolve_kind <- function(kind, truth, prediction) {
   if (!kind %in% c("crossentropy", "accuracy")) return(kind)
-  classes <- prediction[[length(prediction)]]
-  sparse <- length(truth) - 1L < length(prediction) || (truth[[length(truth)]] == 1L && isTRUE(classes > 1L))
-  paste0(if (isTRUE(classes == 1L)) "binary" else if (sparse) "sparse_categorical" else "categorical", "_", kind)
+  classes <- if (length(prediction) == 0L) 1L else prediction[[length(prediction)]]
+  sparse <- length(truth) < length(prediction) || (truth[[length(truth)]] == 1L && classes > 1L)
+  paste0(if (classes == 1L) "binary" else if (sparse) "sparse_categorical" else "categorical", "_", kind)
 }
 
 is_sparse_kind <- function(kind) startsWith(kind, "sparse_")
