@@ -272,9 +272,10 @@ callback_name <- function(callback) sub("^attentive_", "", class(callback)[[1L]]
 
 #' @export
 format.attentive_callback <- function(x, ...) {
-  settings <- as.list(x)[names(formals(get(paste0("callback_", sub("^callback_", "", callback_name(x))), envir = topenv())))]
-  settings <- settings[!vapply(settings, function(value) is.null(value) || is.function(value), NA)]
-  sprintf("%s(%s)", callback_name(x), paste(names(settings), vapply(settings, format, ""), sep = " = ", collapse = ", "))
+  settings <- as.list.environment(x)[names(formals(get(callback_name(x), envir = topenv())))]
+  settings <- Filter(function(value) !is.null(value) && !is.function(value), settings)
+  shown <- vapply(settings, function(value) if (is.character(value)) encodeString(value, quote = "\"") else format(value), "")
+  sprintf("%s(%s)", callback_name(x), paste(names(shown), shown, sep = " = ", collapse = ", "))
 }
 
 #' @export
