@@ -39,6 +39,20 @@
 //   global_max_pooling_1d      the same without mask
 //   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
 //
+// Attention: inputs query, value, key (the value again where there is no other), all of one
+// rank, the axes that are attended over last before the features; masks of query, value, key
+// [B, ...], and of the scores, each or none, a size of 1 broadcasts; outputs the result and, where
+// there is a second one, the scores. Options: attended [1], how many axes; order, that of the
+// masks' axes where inputs were transposed; causal; window [0, none]; rate, key, use as dropout;
+// scores: all (the default) or mean, over the heads.
+//
+//   multi_head_attention       weights kernel and bias (or none) of query, key, gate (or none),
+//                              value, output; heads, groups [heads], key_size, value_size
+//                              [key_size]; output, its sizes [the query's features]; l1, l2:
+//                              penalties on the outputs of all projections, divided by B
+//   dot_attention              weights none, none, scale or none
+//   additive_attention         weights scale[K], inside, outside, each or none, as AdditiveScore
+//
 // Ops whose result is a mask; their output value is empty:
 //
 //   token_mask                 ids -> mask of ids' shape, ids != value [0]
@@ -54,7 +68,12 @@ namespace attentive {
 template <class T>
 using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOptions &options);
 
+template <class T>
+std::unique_ptr<Node<T>> make_additive_attention_node(NodeLinks, const NodeOptions &);
 template <class T> std::unique_ptr<Node<T>> make_dense_node(NodeLinks, const NodeOptions &);
+template <class T>
+std::unique_ptr<Node<T>> make_dot_attention_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_multi_head_node(NodeLinks, const NodeOptions &);
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.
