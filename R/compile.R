@@ -95,13 +95,6 @@ read_loss_weights <- function(weights, call = NULL) {
   abort_argument(weights, "loss_weights", "numbers, one for each output", call = call)
 }
 
-# Names of the outputs of a model: those of the list, else of the layers.
-output_names <- function(self) {
-  own <- vapply(self$outputs, function(tensor) tensor[["name"]], "")
-  given <- names(self$outputs)
-  if (is.null(given)) own else ifelse(given == "", own, given)
-}
-
 # `x` given once, in the order of the outputs or named by them, as a list with
 # an entry for each output.
 by_output <- function(self, x, arg, call = NULL, what = "entries") {
@@ -220,7 +213,8 @@ engine_restriction <- function(variable) {
 # `data` is what training_data() gives. `update` is FALSE for evaluation.
 model_trainer <- function(self, data, update, call = NULL) {
   program <- model_program(self)
-  trained <- vapply(program$plan$variables, function(variable) is_trainable(self, variable), NA)
+  address <- function(variables) vapply(variables, rlang::obj_address, "")
+  trained <- address(program$variables) %in% address(model_weights(self, TRUE))
   made_from <- list(trained, data$truths, data$shapes, data$columns)
   use <- if (update) "training" else "evaluation"
   trainer <- self$trainers[[use]]
@@ -239,7 +233,7 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   if (update && all(vapply(resolved$losses, is.null, NA))) {
     abort_attentive("state", sprintf("The model \"%s\" was compiled without a loss.", self$name), hint = "`compile(model, loss = )` gives it one.", call = call)
   }
-  variables <- program$plan$variables
+  variables <- program$variables
   metrics <- engine_metrics(self, resolved, data$truths, data$shapes)
   slots <- rep(list(NULL), length(variables))
   if (update) slots[trained] <- optimizer_slots(optimizer, variables[trained])
@@ -297,10 +291,7 @@ check_compiled <- function(self, what, call = NULL) {
 
 training_fields <- c("optimizer", "loss", "metrics_names", "stop_training")
 
-#' @export
-`$.attentive_model` <- function(x, name) {
-  if (!name %in% training_fields) return(NextMethod())
-  self <- layer_self(x)
+training_property <- function(self, name) {
   switch(name,
     optimizer = self$compiled$optimizer,
     loss = self$compiled$loss,

@@ -35,20 +35,12 @@ evaluate.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size
   threads <- training_threads(list(...), "`evaluate()`", evaluate.attentive_model, call)
   check_compiled(self, "evaluate()", call)
   verbose <- check_verbose(verbose, call)
-  prepare_model(self, x, call)
   data <- training_data(self, x, y, sample_weight, NULL, call)
   evaluation <- new_validation(self, data, seq_len(data$samples), new_dataset(self, data$arrays, threads), NULL, threads, call)
   limit_evaluation(evaluation, check_batch_size(batch_size, call), steps, "steps", call)
   values <- evaluate_run(evaluation, new_run(self, threads, verbose, as_callbacks(callbacks, call), call))
   if (verbose > 0L) cat(substring(format_logs(values, " - "), 4L), "\n", sep = "")
   values
-}
-
-# Builds what waits for its first data: a sequential model without input shape.
-prepare_model <- function(self, x, call = NULL) {
-  if (self$built) return(invisible())
-  check_is_data(x, "x", call)
-  abort_attentive("state", sprintf("The model \"%s\" is not built yet.", self$name), call = call)
 }
 
 #' Predictions of a model
@@ -77,14 +69,13 @@ predict.attentive_model <- function(object, x, ..., batch_size = NULL, verbose =
   if (missing(x)) abort_missing("x", "the data of the model's inputs", call)
   threads <- training_threads(list(...), "`predict()`", predict.attentive_model, call)
   check_verbose(verbose, call)
-  prepare_model(self, x, call)
   inputs <- predicted_inputs(self, x, call)
   batch_size <- check_batch_size(batch_size, call)
   rows <- seq_len(count_samples(inputs, input_names(self), call))
   steps <- check_whole(steps, "steps", null = TRUE, call = call)
   if (!is.null(steps)) rows <- utils::head(rows, steps * batch_size)
   run <- new_run(self, threads, 0L, as_callbacks(callbacks, call), call)
-  as_outputs(self, predict_run(run, inputs, rows, batch_size))
+  give_outputs(self, predict_run(run, inputs, rows, batch_size))
 }
 
 #' @export
@@ -94,23 +85,16 @@ predicted_inputs <- function(self, x, call) {
   check_is_data(x, "x", call)
   inputs <- model_inputs(self, x, call)
   for (i in seq_along(inputs)) {
-    check_input_shape(self, i, array_dim(inputs[[i]]), call)
     # numbers may be missing, and then predictions are; ids may not
     if (startsWith(self$inputs[[i]][["dtype"]], "int")) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), "x", call)
   }
   inputs
 }
 
-# One output as it is, several as a list.
-as_outputs <- function(self, arrays) {
-  if (isTRUE(self$single_output) || (length(arrays) == 1L && is.null(names(self$outputs)))) return(arrays[[1L]])
-  stats::setNames(arrays, names(self$outputs))
-}
-
 predict_run <- function(run, inputs, rows, batch_size) {
   program <- model_program(run$self)
   dataset <- new_dataset(run$self, inputs, run$threads)
-  compute <- function(rows) program_predict(program$pointer, dataset, rows, batch_size, program$plan$variables, run$threads)
+  compute <- function(rows) program_predict(program$pointer, dataset, rows, batch_size, program$variables, run$threads)
   notify(run, "on_predict_begin")
   if (length(run$listeners$on_predict_batch_begin) + length(run$listeners$on_predict_batch_end) > 0L) {
     for (step in seq_len(ceiling(length(rows) / batch_size))) {
@@ -150,7 +134,6 @@ predict_run <- function(run, inputs, rows, batch_size) {
 train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weight = NULL) {
   call <- environment()
   self <- batch_model(object, "train_on_batch()", call)
-  prepare_model(self, x, call)
   data <- training_data(self, x, y, sample_weight, class_weight, call)
   run <- new_run(self, default_threads(), call = call)
   run$epoch <- 1L
@@ -165,7 +148,6 @@ test_on_batch <- function(object, x, y = NULL, sample_weight = NULL, ...) {
   call <- environment()
   self <- batch_model(object, "test_on_batch()", call)
   check_dots_names(list(...), character(), "`test_on_batch()`", call)
-  prepare_model(self, x, call)
   data <- training_data(self, x, y, sample_weight, NULL, call)
   run <- new_run(self, default_threads(), call = call)
   evaluation <- new_validation(self, data, seq_len(data$samples), new_dataset(self, data$arrays, run$threads), NULL, run$threads, call)
@@ -178,10 +160,9 @@ test_on_batch <- function(object, x, y = NULL, sample_weight = NULL, ...) {
 predict_on_batch <- function(object, x) {
   call <- environment()
   self <- batch_model(object, NULL, call)
-  prepare_model(self, x, call)
   inputs <- predicted_inputs(self, x, call)
   rows <- seq_len(count_samples(inputs, input_names(self), call))
-  as_outputs(self, predict_run(new_run(self, default_threads(), call = call), inputs, rows, length(rows)))
+  give_outputs(self, predict_run(new_run(self, default_threads(), call = call), inputs, rows, length(rows)))
 }
 
 batch_model <- function(object, what, call) {

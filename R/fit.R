@@ -72,7 +72,6 @@ fit.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size = NU
   check_compiled(self, "fit()", call)
   verbose <- check_verbose(verbose, call)
   callbacks <- as_callbacks(callbacks, call)
-  prepare_model(self, x, call)
 
   data <- training_data(self, x, y, sample_weight, class_weight, call)
   rows <- if (is.null(validation_data)) split_rows(data$samples, validation_split, call) else list(train = seq_len(data$samples))

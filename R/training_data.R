@@ -13,7 +13,8 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
   for (i in seq_along(inputs)) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), args[[1L]], call)
-  shapes <- lapply(layer_output_shape(self, lapply(inputs, array_dim), call), function(shape) shape[-1L])
+  shapes <- layer_output_shape(self, lapply(inputs, dim), call)
+  shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
   truths <- read_truths(self, y, resolved, shapes, samples, call, args[[2L]])
   weights <- read_sample_weights(self, sample_weight, shapes, samples, call, args[[3L]])
@@ -43,7 +44,7 @@ check_is_data <- function(x, arg, call = NULL) {
 }
 
 count_samples <- function(arrays, names, call = NULL) {
-  counts <- vapply(arrays, function(x) array_dim(x)[[1L]], 0L)
+  counts <- vapply(arrays, function(x) dim(x)[[1L]], 0L)
   if (length(unique(counts)) > 1L) {
     abort_attentive("shape", paste0("The inputs have different numbers of samples: ",
       paste0("\"", names, "\" ", counts, collapse = ", "), "."), call = call)
@@ -61,7 +62,7 @@ say_rows <- function(wrong, size) {
 
 check_no_missing <- function(x, what, arg, call = NULL) {
   if (!anyNA(x)) return(invisible())
-  abort_attentive("argument", sprintf("There are missing values in %s: %s.", what, say_rows(is.na(x), array_dim(x)[[1L]])),
+  abort_attentive("argument", sprintf("There are missing values in %s: %s.", what, say_rows(is.na(x), dim(x)[[1L]])),
     hint = "Training needs complete data: drop these rows or fill them in.", arg = arg, call = call
   )
 }
