@@ -259,7 +259,7 @@ build_from_shapes <- function(layer, ...) {
 #' for the shapes. Biases and other vectors come as one-dimensional arrays; `set_weights()` takes plain vectors for them too.
 #' When one of the weights does not fit, none is changed.
 #'
-#' @param object A layer.
+#' @param object A layer or a model.
 #' @param trainable `NA` for all weights, `TRUE` or `FALSE` for the trainable or the other ones.
 #' @param weights A list of arrays, as `get_weights()` gives it; names are ignored.
 #' @return `get_weights()`: a list of arrays, empty before the layer is built. `set_weights()`: the layer, invisibly. `count_params()`: a number.
@@ -346,7 +346,7 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' `get_config()` gives what is needed to make the same object again, without weights; `from_config()` makes it. Names, order and nesting
 #' of the entries are those of Keras.
 #'
-#' @param object A layer, or an initializer, regularizer or constraint.
+#' @param object A layer, a model, or an initializer, regularizer or constraint.
 #' @param config What `get_config()` gave; or a list with `class_name` and `config`, as Keras writes it into its files. Unknown entries,
 #'   which a newer version may have written, are ignored with a warning.
 #' @param custom_objects Classes and functions of your own that the configuration names, as `list(Name = Name)`.
@@ -387,7 +387,24 @@ layer_constructors <- function() {
     GroupQueryAttention = grouped,
     GroupedQueryAttention = grouped, # Keras's own name of the class; files say the other
     Attention = list(make = "layer_attention", dots = unprojected_dots),
-    AdditiveAttention = list(make = "layer_additive_attention", dots = c("seed", unprojected_dots))
+    AdditiveAttention = list(make = "layer_additive_attention", dots = c("seed", unprojected_dots)),
+    Dense = list(make = "layer_dense"),
+    Embedding = list(make = "layer_embedding"),
+    Dropout = list(make = "layer_dropout"),
+    Activation = list(make = "layer_activation"),
+    LayerNormalization = list(make = "layer_layer_normalization", axis = TRUE),
+    Flatten = list(make = "layer_flatten"),
+    Reshape = list(make = "layer_reshape"),
+    GlobalAveragePooling1D = list(make = "layer_global_average_pooling_1d"),
+    GlobalMaxPooling1D = list(make = "layer_global_max_pooling_1d"),
+    Add = list(make = "layer_add"),
+    Subtract = list(make = "layer_subtract"),
+    Multiply = list(make = "layer_multiply"),
+    Average = list(make = "layer_average"),
+    Maximum = list(make = "layer_maximum"),
+    Minimum = list(make = "layer_minimum"),
+    Concatenate = list(make = "layer_concatenate", axis = TRUE),
+    Lambda = list(make = "layer_lambda")
   )
 }
 
@@ -404,6 +421,7 @@ from_config <- function(config, custom_objects = NULL) {
       hint = "After a detour through JSON, give `list(class_name =, config =)`.", call = environment()
     )
   }
+  if (class_name %in% c("Functional", "Sequential", "Model")) return(model_from_config(class_name, config, custom_objects, environment()))
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
   if (is.null(make)) {
@@ -416,12 +434,15 @@ from_config <- function(config, custom_objects = NULL) {
     )
   }
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
+  config <- config[!vapply(config, is.null, NA)]
+  # Keras counts axes from 0, the constructors from 1
+  if (isTRUE(constructors[[class_name]]$axis) && !is.null(config$axis)) config$axis <- r_axes(config$axis)
   unknown <- setdiff(names(config), known)
   if (length(unknown) > 0L) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
   }
   config <- read_specifications(config[intersect(names(config), known)], custom_objects)
-  do.call(make, config[!vapply(config, is.null, NA)], quote = TRUE)
+  do.call(make, config, quote = TRUE)
 }
 
 # Showing ----------------------------------------------------------------------

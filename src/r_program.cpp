@@ -109,7 +109,7 @@ template <class T>
 SEXP weight_gradient_array(const Weight<T> &weight, SEXP variable, const Execution &execution) {
   if (!weight.has_gradient)
     return R_NilValue;
-  const Rcpp::IntegerVector shape = Rf_findVarInFrame(variable, Rf_install("shape"));
+  const Rcpp::IntegerVector shape = doorway::field(variable, "shape");
   return doorway::write_array(weight.gradient.data(), Dims(shape.begin(), shape.end()),
                               execution);
 }

@@ -55,34 +55,41 @@ inline NodeOptions as_options(const Rcpp::List &list) {
   return options;
 }
 
+// A field of an environment, as it is; no reference to it is added.
+inline SEXP field(SEXP environment, const char *name) {
+#if R_VERSION >= R_Version(4, 5, 0)
+  return R_getVarEx(Rf_install(name), environment, FALSE, R_NilValue);
+#else
+  SEXP value = Rf_findVarInFrame(environment, Rf_install(name));
+  return value == R_UnboundValue ? R_NilValue : value;
+#endif
+}
+
 inline SEXP variable_raw(SEXP variable) {
-  static const SEXP name = Rf_install("value");
-  SEXP raw = Rf_findVarInFrame(variable, name);
+  SEXP raw = field(variable, "value");
   if (TYPEOF(raw) != RAWSXP)
     Rcpp::stop("A variable of the model has no numbers.");
   return raw;
 }
 
-// The weights of a run are the bytes of these Variables. They stay where they
-// are as long as no R code runs that could replace them.
-template <class T> void bind_weights(Run<T> &run, const Rcpp::List &variables) {
-  if (static_cast<std::size_t>(variables.size()) != run.weights.size())
-    Rcpp::stop("The program has %d weights, %d variables came.",
-               static_cast<int>(run.weights.size()), static_cast<int>(variables.size()));
-  for (R_xlen_t i = 0; i < variables.size(); ++i) {
-    SEXP raw = variable_raw(variables[i]);
-    Weight<T> &weight = run.weights[static_cast<std::size_t>(i)];
-    weight.data = raw_numbers<T>(raw);
-    weight.size = static_cast<Index>(Rf_xlength(raw)) / static_cast<Index>(sizeof(T));
-  }
-}
-
-// Weights must not be read after the call that bound them.
-template <class T> struct BoundWeights {
-  BoundWeights(Run<T> &run, const Rcpp::List &variables) : run_(run) {
-    bind_weights(run, variables);
+// The weights of a run are the bytes of these Variables. They are held while this
+// lives, whatever R functions do in between, and must not be read afterwards.
+template <class T> class BoundWeights {
+public:
+  BoundWeights(Run<T> &run, const Rcpp::List &variables) : run_(run), held_(variables.size()) {
+    if (static_cast<std::size_t>(variables.size()) != run.weights.size())
+      Rcpp::stop("The program has %d weights, %d variables came.",
+                 static_cast<int>(run.weights.size()), static_cast<int>(variables.size()));
+    for (R_xlen_t i = 0; i < variables.size(); ++i) {
+      held_[i] = variable_raw(variables[i]);
+      Weight<T> &weight = run.weights[static_cast<std::size_t>(i)];
+      weight.data = raw_numbers<T>(held_[i]);
+      weight.size = static_cast<Index>(Rf_xlength(held_[i])) / static_cast<Index>(sizeof(T));
+    }
   }
   ~BoundWeights() {
+    for (R_xlen_t i = 0; i < held_.size(); ++i)
+      held_[i] = R_NilValue; // or the next writer would see them shared
     for (Weight<T> &weight : run_.weights) {
       weight.data = nullptr;
       weight.wants_gradient = false;
@@ -93,6 +100,7 @@ template <class T> struct BoundWeights {
 
 private:
   Run<T> &run_;
+  Rcpp::List held_;
 };
 
 // The R array x, numeric, integer or logical, as row-major T at `place`.
