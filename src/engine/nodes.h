@@ -15,7 +15,7 @@
 //                              sparsemax, glu; numbers that some of them take: negative_slope,
 //                              max_value, threshold, value, alpha, approximate, b, axis [-1]
 //   unary                      x; operation: negative, abs, square, sqrt, exp, log
-//   embedding                  ids -> ids' shape + [D]; weights table[V, D]
+//   embedding                  ids -> ids' shape + [width]; weights table[V, width]; width
 //   dropout                    x; rate; key (two words, high and low); use [0], counting the
 //                              places where one layer is used; noise_shape [that of x], its
 //                              sizes with the batch's, 1 where one decision serves the whole
@@ -54,7 +54,30 @@ namespace attentive {
 template <class T>
 using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOptions &options);
 
+#define ATTENTIVE_MAKER_OF(T, maker)                                                               \
+  template std::unique_ptr<Node<T>> maker<T>(NodeLinks, const NodeOptions &);
+#define ATTENTIVE_MAKER(maker) ATTENTIVE_MAKER_OF(float, maker) ATTENTIVE_MAKER_OF(double, maker)
+
+template <class T> std::unique_ptr<Node<T>> make_activation_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_activity_penalty_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_average_pooling_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_binary_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_cast_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_concatenate_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_constant_node(NodeLinks, const NodeOptions &);
 template <class T> std::unique_ptr<Node<T>> make_dense_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_dropout_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_embedding_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_layer_normalization_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_mask_and_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_mask_concatenate_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_mask_or_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_max_pooling_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_merge_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_reshape_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_token_mask_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_transpose_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_unary_node(NodeLinks, const NodeOptions &);
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.
