@@ -41,7 +41,7 @@ layer_additive_attention <- function(object, use_scale = TRUE, dropout = 0, ...)
   self$use_scale <- check_flag(use_scale, "use_scale", call = call)
   if (!is.null(dots$score_mode)) check_choice(dots$score_mode, "score_mode", c("dot", "concat"), call)
   take_unprojected_arguments(self, dropout, dots$seed, dots, call)
-  layer <- new_layer(self, unprojected_call, "attentive_additive_attention")
+  layer <- new_layer(self)
   apply_to_inputs(layer, object, call, "object", "use_scale")
 }
 

@@ -80,7 +80,7 @@ layer_attention <- function(object, use_scale = FALSE, score_mode = "dot", dropo
   self$use_scale <- check_flag(use_scale, "use_scale", call = call)
   self$score_mode <- check_choice(score_mode, "score_mode", c("dot", "concat"), call)
   take_unprojected_arguments(self, dropout, seed, dots, call)
-  layer <- new_layer(self, unprojected_call, "attentive_attention")
+  layer <- new_layer(self)
   apply_to_inputs(layer, object, call, "object", "use_scale")
 }
 

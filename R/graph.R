@@ -8,7 +8,14 @@
 #   layer_output_shape(self, shapes, call)   the shape that comes out, or a list of them
 #   layer_emit(self, builder, inputs, arguments)   adds engine nodes; `inputs` are
 #       handles (below) in the structure of the call; returns handles
+#   layer_call_shapes(self, shapes, arguments, call)   where what comes out depends on how the
+#       layer is called; `shapes` in the structure of the call
 layer_emit <- function(self, builder, inputs, arguments) UseMethod("layer_emit")
+layer_call_shapes <- function(self, shapes, arguments, call = NULL) UseMethod("layer_call_shapes")
+
+layer_call_shapes.default <- function(self, shapes, arguments, call = NULL) {
+  layer_output_shape(self, Filter(Negate(is.null), shapes), call)
+}
 
 new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
   node <- new.env(parent = emptyenv(), size = 4L)
@@ -28,7 +35,7 @@ new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
 apply_symbolically <- function(self, inputs, arguments = list(), call = NULL, shapes = NULL) {
   given <- Filter(is_symbolic, inputs)
   sizes <- lapply(inputs, function(tensor) if (is_symbolic(tensor)) tensor[["shape"]])
-  if (is.null(shapes)) shapes <- layer_output_shape(self, Filter(Negate(is.null), sizes), call)
+  if (is.null(shapes)) shapes <- layer_call_shapes(self, sizes, arguments, call)
   if (!self$built) layer_build(self, Filter(Negate(is.null), sizes), call)
   if (!is.list(shapes)) shapes <- list(shapes)
   outputs <- new_node(self, inputs, arguments, shapes)$outputs
@@ -71,16 +78,25 @@ variable_index <- function(builder, variable) {
   length(builder$variables) - 1L
 }
 
-# Adds one engine node; returns the index of its output value. `options` are
-# numbers, vectors of numbers or strings.
-add_node <- function(builder, op, inputs, options = list(), variables = list(), masks = integer(), mask_outputs = integer()) {
-  output <- new_value(builder)
+# Adds one engine node; returns the index of its output value, or of several.
+# `options` are numbers, vectors of numbers or strings.
+add_node <- function(builder, op, inputs, options = list(), variables = list(), masks = integer(), mask_outputs = integer(),
+                     outputs = 1L) {
+  made <- vapply(seq_len(outputs), function(i) new_value(builder), 0L)
   builder$nodes[[length(builder$nodes) + 1L]] <- list(
-    op = op, inputs = as.integer(inputs), outputs = output, masks = as.integer(masks), mask_outputs = as.integer(mask_outputs),
+    op = op, inputs = as.integer(inputs), outputs = made, masks = as.integer(masks), mask_outputs = as.integer(mask_outputs),
     weights = vapply(variables, function(v) variable_index(builder, v), 0L),
     numbers = lapply(Filter(Negate(is.character), options), as.double), texts = Filter(is.character, options)
   )
-  output
+  made
+}
+
+# How often a layer was emitted before: one with dropout that is used in two
+# places draws for each.
+count_use <- function(builder, self) {
+  earlier <- sum(vapply(builder$selves, identical, NA, self))
+  builder$selves[[length(builder$selves) + 1L]] <- self
+  as.integer(earlier)
 }
 
 # The program of nodes in order, from input tensors to output tensors.

@@ -78,7 +78,7 @@ layer_group_query_attention <- function(
   self$max_rank <- 3L
   self$regularizes_result <- TRUE # as Keras does here, but not in multi-head attention
   take_projection_arguments(self, dots, call)
-  layer <- new_layer(self, multi_head_call, "attentive_group_query_attention")
+  layer <- new_layer(self)
   apply_to_inputs(layer, object, call, "object", "head_dim")
 }
 

@@ -10,14 +10,17 @@
 #   layer_output_shape(self, shapes, call)  integer vector, NA where unknown
 #   layer_config(self)                      its part of get_config()
 #   layer_property(self, name)              what `layer$name` gives beyond the common fields
+#   layer_function(self)                    the call: a function whose environment becomes `self`
 layer_build <- function(self, shapes, call = NULL) UseMethod("layer_build")
 layer_output_shape <- function(self, shapes, call = NULL) UseMethod("layer_output_shape")
 layer_config <- function(self) UseMethod("layer_config")
 layer_property <- function(self, name) UseMethod("layer_property")
+layer_function <- function(self) UseMethod("layer_function")
 
-# state that belongs to the session: counters of automatic names
+# state that belongs to the session: counters of automatic names, the dtype of new layers
 session <- new.env(parent = emptyenv())
 session$names <- list()
+session$floatx <- "float32"
 
 unique_name <- function(prefix) {
   seen <- session$names[[prefix]]
@@ -42,7 +45,7 @@ clear_session <- function(free_memory = TRUE) {
 }
 
 # The arguments that every layer takes in `...`.
-common_arguments <- c("name", "trainable", "dtype", "autocast")
+common_arguments <- c("name", "trainable", "dtype", "autocast", "input_shape")
 
 # A new `self`; `kind` is the class for the methods above, `prefix` Keras's
 # snake-case class name, `class_name` its class name.
@@ -59,6 +62,8 @@ new_self <- function(kind, class_name, prefix, common, call = NULL) {
   self$name <- name # NULL until the layer is finished, so that a failed call uses up no name
   self$trainable <- trainable
   self$dtype <- dtype
+  # what a sequential model begins with, where this is its first layer
+  self$input_shape <- if (!is.null(common$input_shape)) as_shape(common$input_shape, "input_shape", call)
   self$built <- FALSE
   self$parts <- list() # projections and their like, by name
   self$weights <- list()
@@ -66,18 +71,23 @@ new_self <- function(kind, class_name, prefix, common, call = NULL) {
   self
 }
 
-# Turns a finished `self` into the function that users hold. `fun` has the
-# formals of the call; its body finds `self` as the environment around it.
-new_layer <- function(self, fun, class) {
+# Turns a finished `self` into the function that users hold.
+new_layer <- function(self) {
   if (is.null(self$name)) self$name <- unique_name(self$prefix)
+  new_shell(self)
+}
+
+# The function around `self`: there may be several, they are one layer.
+new_shell <- function(self) {
+  fun <- layer_function(self)
   environment(fun) <- self
-  structure(fun, class = c(class, "attentive_layer"))
+  structure(fun, class = c(paste0("attentive_", setdiff(class(self), "attentive_self")), "attentive_layer"))
 }
 
 layer_self <- function(layer) environment(layer)
 
 check_dtype <- function(dtype, call = NULL) {
-  if (is.null(dtype)) return("float32")
+  if (is.null(dtype)) return(config_floatx())
   # the form in get_config(): list(module, class_name = "DTypePolicy", config = list(name))
   if (is.list(dtype) && is.list(dtype$config)) dtype <- dtype$config$name
   known <- c("float32", "float64")

@@ -103,8 +103,8 @@ layer_output_shape.model <- function(self, shapes, call = NULL) {
   }
   for (node in self$nodes) {
     if (inherits(node$self, "input_layer")) next
-    sizes <- lapply(Filter(Negate(is.null), node$inputs), function(tensor) known[[key(tensor)]])
-    made <- layer_output_shape(node$self, sizes, call)
+    sizes <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) known[[key(tensor)]])
+    made <- layer_call_shapes(node$self, sizes, node$arguments, call)
     if (!is.list(made)) made <- list(made)
     for (i in seq_along(node$outputs)) known[[key(node$outputs[[i]])]] <- made[[i]]
   }

@@ -131,7 +131,7 @@ layer_multi_head_attention <- function(
   self$output_shape <- check_wholes(output_shape, "output_shape", null = TRUE, call = call)
   self$attention_axes <- check_axes(attention_axes, call)
   take_projection_arguments(self, dots, call)
-  layer <- new_layer(self, multi_head_call, "attentive_multi_head_attention")
+  layer <- new_layer(self)
   apply_to_inputs(layer, inputs, call)
 }
 
@@ -171,6 +171,7 @@ multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, 
     return_attention_scores, training, use_causal_mask, extra = list(...), call = environment()
   )
 }
+layer_function.multi_head_attention <- function(self) multi_head_call
 
 # attention_axes as Keras numbers them: 0 is the batch, the feature axis is
 # refused when the rank is known.

@@ -99,13 +99,17 @@ keras_input <- function(shape = NULL, batch_size = NULL, dtype = NULL, ..., batc
   self$batch_shape <- sizes
   self$input_dtype <- dtype
   self$built <- TRUE
-  layer <- new_layer(self, class = "attentive_input_layer")
+  if (is.null(name)) self$name <- unique_name("input_layer")
   new_node(self, list(), list(), list(sizes), dtype)$outputs[[1L]]
 }
 
 #' @rdname keras_input
 #' @export
 layer_input <- keras_input
+
+layer_function.input_layer <- function(self) {
+  function(...) abort_attentive("argument", "The input of a model cannot be called.", call = environment())
+}
 
 layer_config.input_layer <- function(self) {
   list(batch_shape = as.list(self$batch_shape), input_dtype = self$input_dtype)

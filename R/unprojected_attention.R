@@ -24,6 +24,7 @@ unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attent
     extra = list(...), call = environment()
   )
 }
+layer_function.unprojected_attention <- function(self) unprojected_call
 
 call_unprojected_attention <- function(self, ..., extra, call) {
   prepared <- prepare_unprojected_call(self, ..., extra = extra, call = call)

@@ -14,7 +14,9 @@ using Numbers = ActivationNumbers;
 
 // Every function: value(x) and slope(x, y). NaN goes through each of them.
 template <class T> T sigmoid_of(T x) { return T(1) / (T(1) + std::exp(-x)); }
-template <class T> T softplus_of(T x) { return std::max(x, T(0)) + std::log1p(std::exp(-std::fabs(x))); }
+template <class T> T softplus_of(T x) {
+  return std::max(x, T(0)) + std::log1p(std::exp(-std::fabs(x)));
+}
 
 struct Linear {
   static constexpr bool kNeedsX = false;
@@ -41,7 +43,9 @@ struct Relu { // with all its numbers
 };
 struct Relu6 {
   static constexpr bool kNeedsX = false;
-  template <class T> static T value(T x, const Numbers &) { return x < 0 ? T(0) : x > 6 ? T(6) : x; }
+  template <class T> static T value(T x, const Numbers &) {
+    return x < 0 ? T(0) : x > 6 ? T(6) : x;
+  }
   template <class T> static T slope(T, T y, const Numbers &) { return T(y > 0 && y < 6); }
 };
 struct LeakyRelu {
@@ -94,7 +98,9 @@ struct Gelu {
 struct TanhGelu {
   static constexpr bool kNeedsX = true;
   static constexpr double kRoot = 0.79788456080286536, kCube = 0.044715; // sqrt(2 / pi)
-  template <class T> static T bent(T x) { return std::tanh(T(kRoot) * x * (T(1) + T(kCube) * x * x)); }
+  template <class T> static T bent(T x) {
+    return std::tanh(T(kRoot) * x * (T(1) + T(kCube) * x * x));
+  }
   template <class T> static T value(T x, const Numbers &) { return T(0.5) * x * (T(1) + bent(x)); }
   template <class T> static T slope(T x, T, const Numbers &) {
     const T t = bent(x);
@@ -139,7 +145,9 @@ struct HardSilu {
 };
 struct HardTanh {
   static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &) { return x < -1 ? T(-1) : x > 1 ? T(1) : x; }
+  template <class T> static T value(T x, const Numbers &) {
+    return x < -1 ? T(-1) : x > 1 ? T(1) : x;
+  }
   template <class T> static T slope(T x, T, const Numbers &) { return T(x >= -1 && x <= 1); }
 };
 struct Tanh {
@@ -220,7 +228,9 @@ struct SparseSigmoid {
   template <class T> static T value(T x, const Numbers &) {
     return x <= -1 ? T(0) : x >= 1 ? T(1) : T(0.5) * (x + T(1));
   }
-  template <class T> static T slope(T x, T, const Numbers &) { return x > -1 && x < 1 ? T(0.5) : T(0); }
+  template <class T> static T slope(T x, T, const Numbers &) {
+    return x > -1 && x < 1 ? T(0.5) : T(0);
+  }
 };
 struct Threshold {
   static constexpr bool kNeedsX = true;

@@ -12,8 +12,8 @@ Dims broadcast_dims(const std::vector<Dims> &shapes);
 // A walk over a shape and the shapes that broadcast to it, in rows: axes that
 // all of them cross in the same way are one.
 struct Broadcast {
-  Dims dims;                  // at least one axis; the rows are the last
-  std::vector<Dims> strides;  // of each shape; 0 where it broadcasts
+  Dims dims;                 // at least one axis; the rows are the last
+  std::vector<Dims> strides; // of each shape; 0 where it broadcasts
 
   Index row_size() const { return dims.back(); }
   Index rows() const { return row_size() == 0 ? 0 : count(dims) / row_size(); }

@@ -103,7 +103,8 @@ LayerActivation<T>::LayerActivation(const std::string &name, const NodeOptions &
   numbers_.alpha = options.number("alpha", 1);
   numbers_.b = options.number("b", 4);
   std::string rule = name;
-  if (name == "relu" && numbers_.negative_slope == 0 && !numbers_.has_max && numbers_.threshold == 0)
+  if (name == "relu" && numbers_.negative_slope == 0 && !numbers_.has_max &&
+      numbers_.threshold == 0)
     rule = "plain_relu";
   if (name == "gelu" && options.flag("approximate"))
     rule = "tanh_gelu";
@@ -151,8 +152,7 @@ std::unique_ptr<Node<T>> make_activation_node(NodeLinks links, const NodeOptions
 
 template <class T>
 std::unique_ptr<Node<T>> make_unary_node(NodeLinks links, const NodeOptions &options) {
-  return std::make_unique<ActivationNode<T>>(std::move(links), options,
-                                             options.text("operation"));
+  return std::make_unique<ActivationNode<T>>(std::move(links), options, options.text("operation"));
 }
 
 template class LayerActivation<float>;

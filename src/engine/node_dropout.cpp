@@ -46,9 +46,10 @@ public:
     for (std::size_t i = 0; i < shape.size(); ++i) {
       if (shape[i] == 1)
         noise_[i] = 1;
-      else if (shape[i] > 0 && shape[i] != static_cast<double>(dims[i]))
+      else if (i > 0 && shape[i] > 0 && shape[i] != static_cast<double>(dims[i]))
         throw std::invalid_argument("a size of noise_shape is 1 or that of the input");
     }
+    shares_batch_ = !shape.empty() && shape[0] == 1;
     numbers_ = count(Dims(noise_.begin() + 1, noise_.end()));
     words_ = (numbers_ + kBlock - 1) / kBlock * kWords;
     kept_ = Buffer<std::uint32_t>(noise_[0] * words_);
@@ -74,7 +75,7 @@ private:
     dropout.rate = run.training ? options_.rate : 0;
     dropout.seed = options_.key;
     dropout.call = run.call;
-    dropout.batch_offset = noise_[0] == 1 ? 0 : run.batch_offset;
+    dropout.batch_offset = shares_batch_ ? 0 : run.batch_offset;
     AttentionShape shape;
     shape.free = shape.heads = 1;
     const DropoutMask mask(dropout, shape);
@@ -108,9 +109,8 @@ private:
     for_row_parts(dims[0], numbers_, run.execution, [&](Index first, Index last) {
       for (Index n = first; n < last; ++n) {
         const T *source = from + n * numbers_;
-        write_gradient<T>({to.data + n * numbers_, to.accumulate}, 0, numbers_, [&](Index i) {
-          return keeps(n, i) ? source[i] * scale_ : T(0);
-        });
+        write_gradient<T>({to.data + n * numbers_, to.accumulate}, 0, numbers_,
+                          [&](Index i) { return keeps(n, i) ? source[i] * scale_ : T(0); });
       }
     });
   }
@@ -122,7 +122,7 @@ private:
       Index decision = 0;
       for (std::size_t k = 1; k < dims.size(); ++k)
         decision = decision * noise_[k] + (noise_[k] == 1 ? 0 : place[k]);
-      const T kept = keeps(noise_[0] == 1 ? 0 : place[0], decision) ? from[i] * scale_ : T(0);
+      const T kept = keeps(shares_batch_ ? 0 : place[0], decision) ? from[i] * scale_ : T(0);
       for (std::size_t k = dims.size(); k-- > 0 && ++place[k] == dims[k];)
         place[k] = 0;
       return kept;
@@ -133,7 +133,7 @@ private:
   Dims noise_;
   Index numbers_ = 0, words_ = 0; // of decisions for an element of the batch
   Buffer<std::uint32_t> kept_;    // [B or 1, words_]
-  bool drops_ = false;
+  bool shares_batch_ = false, drops_ = false;
   T scale_ = 1;
 };
 

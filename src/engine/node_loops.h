@@ -17,9 +17,8 @@ void for_parts(Index size, Index part, const Execution &execution, const Body &b
   if (tasks == 1)
     body(Index(0), size);
   else if (tasks > 1)
-    parallel_for(tasks, execution, [&](Index task, int) {
-      body(task * part, std::min(size, (task + 1) * part));
-    });
+    parallel_for(tasks, execution,
+                 [&](Index task, int) { body(task * part, std::min(size, (task + 1) * part)); });
 }
 
 // The same for rows of `width` elements.

@@ -51,14 +51,14 @@ public:
     std::fill_n(result.data.data(), result.data.size(), std::uint8_t(!either_));
     for (std::size_t k = 0; k < this->links().masks.size(); ++k) {
       const MaskValue &part = *this->mask(run, k);
-      for_broadcast(broadcast_shapes({result.dims, part.dims}), [&](const Index *at, Index n,
-                                                                    const Index *step) {
-        std::uint8_t *to = result.data.data() + at[0];
-        const std::uint8_t *from = part.data.data() + at[1];
-        for (Index i = 0; i < n; ++i)
-          if ((from[i * step[1]] != 0) == either_)
-            to[i] = either_;
-      });
+      for_broadcast(broadcast_shapes({result.dims, part.dims}),
+                    [&](const Index *at, Index n, const Index *step) {
+                      std::uint8_t *to = result.data.data() + at[0];
+                      const std::uint8_t *from = part.data.data() + at[1];
+                      for (Index i = 0; i < n; ++i)
+                        if ((from[i * step[1]] != 0) == either_)
+                          to[i] = either_;
+                    });
     }
   }
 
@@ -78,8 +78,7 @@ private:
 // in all parts; along another axis the masks stand one after the other.
 template <class T> class MaskConcatenateNode final : public MaskNode<T> {
 public:
-  MaskConcatenateNode(NodeLinks links, double axis)
-      : MaskNode<T>(std::move(links)), axis_(axis) {}
+  MaskConcatenateNode(NodeLinks links, double axis) : MaskNode<T>(std::move(links)), axis_(axis) {}
 
   void forward(Run<T> &run) override {
     MaskValue &result = this->target(run);
@@ -109,7 +108,8 @@ protected:
       Dims expected = this->input(run, k).dims;
       expected.pop_back();
       if (this->mask(run, k) != nullptr && this->mask(run, k)->dims != expected)
-        throw std::invalid_argument("a mask must have the shape of its tensor without the last axis");
+        throw std::invalid_argument(
+            "a mask must have the shape of its tensor without the last axis");
     }
     return dims;
   }

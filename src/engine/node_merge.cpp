@@ -11,10 +11,10 @@ enum class Operation { add, subtract, multiply, divide, power, maximum, minimum,
 
 Operation operation_of(const std::string &name) {
   const std::map<std::string, Operation> names = {
-      {"add", Operation::add},         {"subtract", Operation::subtract},
+      {"add", Operation::add},           {"subtract", Operation::subtract},
       {"multiply", Operation::multiply}, {"divide", Operation::divide},
-      {"power", Operation::power},     {"maximum", Operation::maximum},
-      {"minimum", Operation::minimum}, {"average", Operation::average}};
+      {"power", Operation::power},       {"maximum", Operation::maximum},
+      {"minimum", Operation::minimum},   {"average", Operation::average}};
   const auto found = names.find(name);
   if (found == names.end())
     throw std::invalid_argument("there is no operation \"" + name + "\"");

@@ -157,9 +157,8 @@ private:
     const double n = static_cast<double>(size_), s = static_cast<double>(scale);
     const T mean = centers() ? static_cast<T>(sum / n) : T(0);
     const T slope = static_cast<T>(product / n * s * s);
-    write_gradient(d_x, 0, size_, [&](Index i) {
-      return scale * (g(i) - mean - slope * (x[i] - center));
-    });
+    write_gradient(d_x, 0, size_,
+                   [&](Index i) { return scale * (g(i) - mean - slope * (x[i] - center)); });
   }
 
   NormalizationOptions options_;

@@ -145,9 +145,8 @@ public:
       for (Index i = 0; i < inner; ++i)
         share[i] = d_y[outer * inner + i] / std::max(share[i], T(1));
       for (Index t = 0; t < times; ++t)
-        write_gradient<T>(
-            {d_x.data + (outer * times + t) * inner, d_x.accumulate}, 0, inner,
-            [&](Index i) { return in[t * inner + i] == top[i] ? share[i] : T(0); });
+        write_gradient<T>({d_x.data + (outer * times + t) * inner, d_x.accumulate}, 0, inner,
+                          [&](Index i) { return in[t * inner + i] == top[i] ? share[i] : T(0); });
     });
   }
 };

@@ -178,7 +178,7 @@ public:
     const T *x = this->input(run).data.data();
     T *y = this->output(run).data.data();
     for (Index i = 0; i < this->output(run).data.size(); ++i)
-      y[i] = to_ == CastTo::integer ? std::trunc(x[i])
+      y[i] = to_ == CastTo::integer   ? std::trunc(x[i])
              : to_ == CastTo::logical ? T(x[i] != 0)
                                       : x[i];
   }

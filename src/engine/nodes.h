@@ -39,6 +39,20 @@
 //   global_max_pooling_1d      the same without mask
 //   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
 //
+// Attention: inputs query, value, key (the value again where there is no other), all of one
+// rank, the axes that are attended over last before the features; masks of query, value, key
+// [B, ...], and of the scores, each or none, a size of 1 broadcasts; outputs the result and, where
+// there is a second one, the scores. Options: attended [1], how many axes; order, that of the
+// masks' axes where inputs were transposed; causal; window [0, none]; rate, key, use as dropout;
+// scores: all (the default) or mean, over the heads.
+//
+//   multi_head_attention       weights kernel and bias (or none) of query, key, gate (or none),
+//                              value, output; heads, groups [heads], key_size, value_size
+//                              [key_size]; output, its sizes [the query's features]; l1, l2:
+//                              penalties on the outputs of all projections, divided by B
+//   dot_attention              weights none, none, scale or none
+//   additive_attention         weights scale[K], inside, outside, each or none, as AdditiveScore
+//
 // Ops whose result is a mask; their output value is empty:
 //
 //   token_mask                 ids -> mask of ids' shape, ids != value [0]
@@ -54,30 +68,36 @@ namespace attentive {
 template <class T>
 using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOptions &options);
 
+// A maker is a template of its file, made for float and double by ATTENTIVE_MAKER.
 #define ATTENTIVE_MAKER_OF(T, maker)                                                               \
   template std::unique_ptr<Node<T>> maker<T>(NodeLinks, const NodeOptions &);
 #define ATTENTIVE_MAKER(maker) ATTENTIVE_MAKER_OF(float, maker) ATTENTIVE_MAKER_OF(double, maker)
+#define ATTENTIVE_DECLARE(maker)                                                                   \
+  template <class T> std::unique_ptr<Node<T>> maker(NodeLinks, const NodeOptions &);
 
-template <class T> std::unique_ptr<Node<T>> make_activation_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_activity_penalty_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_average_pooling_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_binary_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_cast_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_concatenate_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_constant_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_dense_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_dropout_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_embedding_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_layer_normalization_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_mask_and_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_mask_concatenate_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_mask_or_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_max_pooling_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_merge_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_reshape_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_token_mask_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_transpose_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_unary_node(NodeLinks, const NodeOptions &);
+ATTENTIVE_DECLARE(make_activation_node)
+ATTENTIVE_DECLARE(make_activity_penalty_node)
+ATTENTIVE_DECLARE(make_additive_attention_node)
+ATTENTIVE_DECLARE(make_average_pooling_node)
+ATTENTIVE_DECLARE(make_binary_node)
+ATTENTIVE_DECLARE(make_cast_node)
+ATTENTIVE_DECLARE(make_concatenate_node)
+ATTENTIVE_DECLARE(make_constant_node)
+ATTENTIVE_DECLARE(make_dense_node)
+ATTENTIVE_DECLARE(make_dot_attention_node)
+ATTENTIVE_DECLARE(make_dropout_node)
+ATTENTIVE_DECLARE(make_embedding_node)
+ATTENTIVE_DECLARE(make_layer_normalization_node)
+ATTENTIVE_DECLARE(make_mask_and_node)
+ATTENTIVE_DECLARE(make_mask_concatenate_node)
+ATTENTIVE_DECLARE(make_mask_or_node)
+ATTENTIVE_DECLARE(make_max_pooling_node)
+ATTENTIVE_DECLARE(make_merge_node)
+ATTENTIVE_DECLARE(make_multi_head_node)
+ATTENTIVE_DECLARE(make_reshape_node)
+ATTENTIVE_DECLARE(make_token_mask_node)
+ATTENTIVE_DECLARE(make_transpose_node)
+ATTENTIVE_DECLARE(make_unary_node)
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.

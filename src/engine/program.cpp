@@ -40,11 +40,13 @@ template <class T> void Program<T>::forward() {
     node->forward(run_);
 }
 
-template <class T> void Program<T>::begin_backward() {
+template <class T> void Program<T>::begin_backward(bool inputs_too) {
   for (Value<T> &value : run_.values)
     value.wants_gradient = value.has_gradient = false;
   for (Weight<T> &weight : run_.weights)
     weight.has_gradient = false;
+  for (int i : plan_.inputs)
+    value(i).wants_gradient = inputs_too;
   for (const auto &node : nodes_) {
     bool wants = false;
     for (int i : node->links().inputs)

@@ -22,6 +22,8 @@ struct ProgramPlan {
 
 template <class T> class Program {
 public:
+  using Number = T;
+
   explicit Program(const ProgramPlan &plan);
 
   Run<T> &run() { return run_; }
@@ -29,14 +31,25 @@ public:
 
   // Plans all shapes for inputs of these dims; free where they are as before.
   void prepare(const std::vector<Dims> &inputs);
+  Value<T> &input(std::size_t i) { return value(plan_.inputs[i]); }
+  Value<T> &output(std::size_t i) { return value(plan_.outputs[i]); }
+  // The mask of an output or null.
+  MaskValue *output_mask(std::size_t i) {
+    const int mask = plan_.output_masks.empty() ? -1 : plan_.output_masks[i];
+    return mask < 0 ? nullptr : &run_.masks[static_cast<std::size_t>(mask)];
+  }
+
   // Values of the inputs are filled in by the caller, run().weights set.
   void forward();
   // Forgets old gradients and finds out which values need new ones; then the
   // losses write the gradients of the outputs, then backward() passes them on.
-  void begin_backward();
+  // The inputs' gradients are for tests and saliency, training has no use for them.
+  void begin_backward(bool inputs_too = false);
   void backward();
 
 private:
+  Value<T> &value(int i) { return run_.values[static_cast<std::size_t>(i)]; }
+
   ProgramPlan plan_;
   std::vector<std::unique_ptr<Node<T>>> nodes_;
   std::vector<Dims> planned_;

@@ -80,4 +80,11 @@ private:
   Index size_ = 0;
 };
 
+// Makes the buffer this size; its memory stays where it has it already.
+template <class T> T *fit(Buffer<T> &buffer, Index size) {
+  if (buffer.size() != size)
+    buffer = Buffer<T>(size);
+  return buffer.data();
+}
+
 } // namespace attentive

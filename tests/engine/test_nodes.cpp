@@ -45,13 +45,16 @@ const std::vector<NamedFunction> &functions() {
       {"activation", "leaky_relu", [](double x) { return x > 0 ? x : 0.2 * x; }, {0}},
       {"activation", "elu", [](double x) { return x > 0 ? x : std::exp(x) - 1; }, {}},
       {"activation", "celu", [](double x) { return x > 0 ? x : std::exp(x) - 1; }, {}},
-      {"activation", "selu",
+      {"activation",
+       "selu",
        [](double x) {
          return 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * (std::exp(x) - 1));
        },
        {0}},
-      {"activation", "gelu",
-       [](double x) { return x / 2 * (1 + std::erf(x / std::sqrt(2.0))); }, {}},
+      {"activation",
+       "gelu",
+       [](double x) { return x / 2 * (1 + std::erf(x / std::sqrt(2.0))); },
+       {}},
       {"activation", "silu", [](double x) { return x * sigmoid(x); }, {}},
       {"activation", "swish", [](double x) { return x * sigmoid(x); }, {}},
       {"activation", "mish", [](double x) { return x * std::tanh(std::log(1 + std::exp(x))); }, {}},
@@ -67,12 +70,22 @@ const std::vector<NamedFunction> &functions() {
       {"activation", "exponential", [](double x) { return std::exp(x); }, {}},
       {"activation", "log_sigmoid", [](double x) { return -std::log(1 + std::exp(-x)); }, {}},
       {"activation", "squareplus", [](double x) { return (x + std::sqrt(x * x + 4)) / 2; }, {}},
-      {"activation", "soft_shrink",
-       [](double x) { return x > 0.5 ? x - 0.5 : x < -0.5 ? x + 0.5 : 0; }, {-0.5, 0.5}},
-      {"activation", "hard_shrink", [](double x) { return std::fabs(x) > 0.5 ? x : 0; },
+      {"activation",
+       "soft_shrink",
+       [](double x) { return x > 0.5    ? x - 0.5
+                             : x < -0.5 ? x + 0.5
+                                        : 0; },
        {-0.5, 0.5}},
-      {"activation", "sparse_plus",
-       [](double x) { return x <= -1 ? 0 : x < 1 ? (x + 1) * (x + 1) / 4 : x; }, {}},
+      {"activation",
+       "hard_shrink",
+       [](double x) { return std::fabs(x) > 0.5 ? x : 0; },
+       {-0.5, 0.5}},
+      {"activation",
+       "sparse_plus",
+       [](double x) { return x <= -1 ? 0
+                             : x < 1 ? (x + 1) * (x + 1) / 4
+                                     : x; },
+       {}},
       {"activation", "sparse_sigmoid", [](double x) { return clip((x + 1) / 2, 0, 1); }, {-1, 1}},
       {"activation", "threshold", [](double x) { return x > 0 ? x : 0; }, {0}},
       {"unary", "negative", [](double x) { return -x; }, {}},
@@ -87,7 +100,8 @@ const std::vector<NamedFunction> &functions() {
 void test_functions() {
   Dice dice(1, 1);
   for (const NamedFunction &function : functions()) {
-    const bool positive = function.name == std::string("sqrt") || function.name == std::string("log");
+    const bool positive =
+        function.name == std::string("sqrt") || function.name == std::string("log");
     NodeCase c = one_input(function.op, {3, 37}, dice);
     c.options.texts[c.op == "unary" ? "operation" : "activation"] = function.name;
     for (double &x : c.inputs[0]) {
@@ -206,7 +220,8 @@ void test_glu() {
 
 void test_dense() {
   Dice dice(1, 5);
-  for (const char *activation : {"linear", "relu", "gelu", "tanh", "silu", "softmax", "log_softmax"})
+  for (const char *activation :
+       {"linear", "relu", "gelu", "tanh", "silu", "softmax", "log_softmax"})
     for (const bool bias : {true, false}) {
       const Dims dims = random_dims(dice, 2, 4);
       const Index units = dice.integer(1, 6), features = dims.back();
@@ -416,8 +431,8 @@ void test_merges() {
         for (Index i = 0; i < count(result_dims); ++i) {
           double value = broadcast_number(c.inputs[0], lined[0], result_dims, i);
           for (std::size_t k = 1; k < c.inputs.size(); ++k)
-            value = combine(operation, value,
-                            broadcast_number(c.inputs[k], lined[k], result_dims, i));
+            value =
+                combine(operation, value, broadcast_number(c.inputs[k], lined[k], result_dims, i));
           expected.push_back(operation == std::string("average")
                                  ? value / static_cast<double>(c.inputs.size())
                                  : value);
@@ -570,8 +585,8 @@ void test_pooling() {
       for (Index d = 0; d < width; ++d) {
         double sum = 0, top = -INFINITY, kept = 0;
         for (Index t = 0; t < times; ++t) {
-          double &x = c.inputs[0][index(last ? (b * width + d) * times + t
-                                             : (b * times + t) * width + d)];
+          double &x =
+              c.inputs[0][index(last ? (b * width + d) * times + t : (b * times + t) * width + d)];
           if (masked && c.masks[0].bytes[index(b * times + t)] == 0) {
             x = t == 0 ? NAN : x; // cannot be seen
             continue;
@@ -710,8 +725,9 @@ void test_large() {
   Dice dice(1, 14);
   const Dims dims = {17, 50, 64};
   std::vector<NodeCase> cases;
-  for (const char *op : {"activation", "dropout", "layer_normalization", "global_average_pooling_1d",
-                         "global_max_pooling_1d", "transpose", "reshape", "merge", "concatenate"})
+  for (const char *op :
+       {"activation", "dropout", "layer_normalization", "global_average_pooling_1d",
+        "global_max_pooling_1d", "transpose", "reshape", "merge", "concatenate"})
     cases.push_back(one_input(op, dims, dice));
   cases[0].options.texts["activation"] = "gelu";
   cases[1].options.numbers = {{"rate", {0.1}}, {"key", {1, 2}}};
