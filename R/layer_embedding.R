@@ -71,7 +71,7 @@ layer_output_shape.embedding <- function(self, shapes, call = NULL) c(shapes[[1L
 layer_emit.embedding <- function(self, builder, inputs, arguments) {
   ids <- inputs[[1L]]$value
   handle(
-    add_node(builder, "embedding", ids, variables = list(self$embeddings)),
+    add_node(builder, "embedding", ids, list(width = self$output_dim), list(self$embeddings)),
     if (self$mask_zero) emit_token_mask(builder, ids) else -1L
   )
 }

@@ -26,9 +26,9 @@ run_model <- function(case, ...) case$model(case$arrays, ...)
 model_gradients <- function(case, upstream, training = FALSE, calls = 0) {
   self <- attentive:::layer_self(case$model)
   program <- attentive:::model_program(self)
-  result <- attentive:::program_gradients(program$pointer, case$arrays, upstream, program$plan$variables, training, calls, 2L)
+  result <- attentive:::program_gradients(program$pointer, case$arrays, upstream, program$variables, training, calls, 2L)
   names(result$inputs) <- case$names
-  places <- vapply(case$model$weights, function(w) which(vapply(program$plan$variables, identical, NA, w)), 0L)
+  places <- vapply(case$model$weights, function(w) which(vapply(program$variables, identical, NA, w)), 0L)
   result$weights <- result$weights[places]
   result
 }
