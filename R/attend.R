@@ -1,8 +1,21 @@
 # The call of an attention layer on arrays: what all of them share, and that of
 # the layers with projections (multi-head and grouped-query attention).
 
-call_multi_head_attention <- function(self, ..., extra, call) {
-  prepared <- prepare_multi_head_call(self, ..., extra = extra, call = call)
+call_multi_head_attention <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
+                                      return_attention_scores, training, use_causal_mask, extra, call) {
+  if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
+  if (is_sequential(query)) return(invisible(add_layer(query, new_shell(self), call)))
+  arrays <- list(
+    query = query, value = value, key = key, query_mask = query_mask, value_mask = value_mask, key_mask = key_mask,
+    attention_mask = attention_mask
+  )
+  if (any_symbolic(arrays)) {
+    return(attend_symbolically(self, arrays, return_attention_scores, training, use_causal_mask, extra, call))
+  }
+  prepared <- prepare_multi_head_call(
+    self, query, value, key, query_mask, value_mask, key_mask, attention_mask, return_attention_scores, training,
+    use_causal_mask, extra, call
+  )
   engine <- prepared$engine
   result <- engine_multi_head_attention(
     engine$query, engine$value, engine$key, engine$parts, engine$call, engine$masks, engine$threads
@@ -17,7 +30,6 @@ call_multi_head_attention <- function(self, ..., extra, call) {
 prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                     return_attention_scores, training, use_causal_mask, extra, call) {
   check_extra(self, extra, multi_head_call, call)
-  if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
   if (is.null(value)) value <- query
   query_dim <- check_input(query, "query", call)
   value_dim <- check_input(value, "value", call)

@@ -50,6 +50,7 @@ handle <- function(value, mask = -1L) list(value = value, mask = mask)
 
 new_builder <- function() {
   builder <- new.env(parent = emptyenv())
+  builder$inference <- FALSE # within a part that stays in inference: no dropout there
   builder$values <- 0L
   builder$masks <- 0L
   builder$nodes <- list()
@@ -99,15 +100,30 @@ count_use <- function(builder, self) {
   as.integer(earlier)
 }
 
+# FALSE where a node must not train: the call said so, or that of a model around it.
+may_train <- function(builder, arguments) !builder$inference && !isFALSE(arguments$training)
+
+# The mask of the ids that are not 0.
+emit_token_mask <- function(builder, value) {
+  mask <- new_mask(builder)
+  add_node(builder, "token_mask", value, mask_outputs = mask)
+  mask
+}
+
 # The program of nodes in order, from input tensors to output tensors.
 build_program <- function(inputs, outputs, nodes) {
   builder <- new_builder()
   handles <- lapply(inputs, function(tensor) handle(new_value(builder)))
   results <- emit_nodes(builder, inputs, handles, outputs, nodes)
+  finish_program(builder, vapply(handles, function(h) h$value, 0L), results)
+}
+
+# What program_create() takes: `inputs` are values, `results` handles.
+finish_program <- function(builder, inputs, results) {
   list(
     values = builder$values, masks = builder$masks, nodes = builder$nodes, variables = builder$variables,
-    inputs = vapply(handles, function(h) h$value, 0L), outputs = vapply(results, function(h) h$value, 0L),
-    output_masks = vapply(results, function(h) h$mask, 0L)
+    inputs = as.integer(unlist(inputs)), outputs = vapply(unname(results), function(h) h$value, 0L),
+    output_masks = vapply(unname(results), function(h) h$mask, 0L)
   )
 }
 
@@ -117,7 +133,7 @@ emit_nodes <- function(builder, inputs, handles, outputs, nodes) {
   key <- rlang::obj_address
   for (i in seq_along(inputs)) scope[[key(inputs[[i]])]] <- handles[[i]]
   for (node in nodes) {
-    if (inherits(node$self, "input_layer")) next
+    if (!is.null(scope[[key(node$outputs[[1L]])]])) next
     given <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) scope[[key(tensor)]])
     made <- layer_emit(node$self, builder, given, node$arguments)
     if (!is.null(made$value)) made <- list(made)
@@ -149,7 +165,7 @@ order_nodes <- function(inputs, outputs, call = NULL) {
     place[[id]] <- length(seen)
   }
   for (tensor in outputs) visit(tensor)
-  for (tensor in inputs) visit(tensor)
+  for (tensor in inputs) visit(tensor) # those that nothing depends on
   depth <- integer(length(seen))
   for (i in rev(seq_along(seen))) {
     if (any(vapply(seen[[i]]$outputs, key, "") %in% stop_at)) next

@@ -1,8 +1,10 @@
 # The first argument of a layer function decides what comes back: without it
-# the layer, with an array or a list of arrays the result. `arg` is its name,
+# the layer, with an array or a list of arrays the result, with symbolic tensors
+# one of those; to a sequential model the layer is appended. `arg` is its name,
 # `after` that of the argument which follows it.
 apply_to_inputs <- function(layer, inputs, call = NULL, arg = "inputs", after = "num_heads") {
   if (is.null(inputs)) return(layer)
+  if (is_sequential(inputs)) return(invisible(add_layer(inputs, layer, call)))
   if (is.data.frame(inputs) || (!is.list(inputs) && is.null(dim(inputs)))) {
     abort_argument(inputs, arg, "an array, or a list of query, value and maybe key",
       hint = c(

@@ -148,14 +148,17 @@ layer_fields <- c(
     built = self$built,
     trainable = self$trainable,
     dtype = , variable_dtype = , compute_dtype = self$dtype,
-    weights = , variables = self$weights,
+    weights = , variables = layer_weights(self),
     trainable_weights = , trainable_variables = layer_weights(self, TRUE),
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
     supports_masking = TRUE,
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
-    compute_output_shape = function(...) new_shape(layer_output_shape(self, input_shapes(self, list(...)))),
+    compute_output_shape = function(...) {
+      shapes <- layer_output_shape(self, input_shapes(self, list(...)))
+      if (is.list(shapes)) lapply(shapes, new_shape) else new_shape(shapes)
+    },
     count_params = function() count_params(x),
     get_config = function() get_config(x),
     get_weights = function() get_weights(x),
@@ -175,13 +178,19 @@ unknown_property <- function(self, name, known) {
 `$<-.attentive_layer` <- function(x, name, value) {
   self <- layer_self(x)
   if (name == "trainable") {
-    self$trainable <- check_flag(value, "trainable")
+    set_trainable(self, check_flag(value, "trainable"))
   } else {
     abort_attentive("name", sprintf("The field `%s` of a layer cannot be set.", name),
       hint = "`trainable` can be set; weights change by `set_weights()` or `variable$assign()`."
     )
   }
   invisible(x)
+}
+
+# Freezing a model freezes its layers.
+set_trainable <- function(self, value) {
+  self$trainable <- value
+  for (inner in self$layers) set_trainable(inner, value)
 }
 
 #' @export
@@ -195,13 +204,17 @@ unknown_property <- function(self, name, known) {
 #' @export
 names.attentive_layer <- function(x) c(layer_fields, layer_property(layer_self(x), NULL))
 
-layer_weights <- function(self, trainable) {
+# All weights of a layer, or the trainable or other ones. Those of a model are those of its layers.
+layer_weights <- function(self, trainable = NA) {
+  if (inherits(self, "model")) return(model_weights(self, trainable))
+  if (is.na(trainable)) return(self$weights)
   Filter(function(weight) (self$trainable && weight[["trainable"]]) == trainable, self$weights)
 }
 
 # The named shapes that build() and compute_output_shape() take.
 input_shapes <- function(self, shapes, call = NULL) {
   known <- layer_property(self, ".shape_arguments")
+  if (is.null(known)) return(list_of_shapes(shapes, call))
   # a list of shapes is what Keras gives to layers that are called on a list
   if (length(shapes) == 1L && is.list(shapes[[1L]]) && all(lengths(shapes[[1L]]) > 1L)) {
     shapes <- shapes[[1L]]
@@ -222,6 +235,12 @@ input_shapes <- function(self, shapes, call = NULL) {
   shapes
 }
 
+# The shapes of a layer that takes one list of any number of arrays.
+list_of_shapes <- function(shapes, call = NULL) {
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && !inherits(shapes[[1L]], "keras_shape")) shapes <- shapes[[1L]]
+  lapply(shapes, as_shape, "input_shape", call)
+}
+
 build_from_shapes <- function(layer, ...) {
   self <- layer_self(layer)
   shapes <- input_shapes(self, list(...))
@@ -240,7 +259,7 @@ build_from_shapes <- function(layer, ...) {
 #' for the shapes. Biases and other vectors come as one-dimensional arrays; `set_weights()` takes plain vectors for them too.
 #' When one of the weights does not fit, none is changed.
 #'
-#' @param object A layer.
+#' @param object A layer or a model.
 #' @param trainable `NA` for all weights, `TRUE` or `FALSE` for the trainable or the other ones.
 #' @param weights A list of arrays, as `get_weights()` gives it; names are ignored.
 #' @return `get_weights()`: a list of arrays, empty before the layer is built. `set_weights()`: the layer, invisibly. `count_params()`: a number.
@@ -263,8 +282,7 @@ get_weights.default <- function(object, trainable = NA) abort_no_layer(object, e
 get_weights.attentive_layer <- function(object, trainable = NA) {
   self <- layer_self(object)
   if (!is.logical(trainable) || length(trainable) != 1L) abort_argument(trainable, "trainable", "TRUE, FALSE or NA", call = environment())
-  weights <- if (is.na(trainable)) self$weights else layer_weights(self, trainable)
-  lapply(weights, variable_array)
+  lapply(layer_weights(self, as.logical(trainable)), variable_array)
 }
 
 #' @rdname get_weights
@@ -278,14 +296,15 @@ set_weights.default <- function(object, weights) abort_no_layer(object, environm
 set_weights.attentive_layer <- function(object, weights) {
   call <- environment()
   self <- layer_self(object)
+  own <- layer_weights(self)
   if (!is.list(weights) || is.data.frame(weights)) {
     abort_argument(weights, "weights", "a list of arrays",
       hint = "`get_weights(layer)` gives such a list.", call = call, class = "weights"
     )
   }
-  if (length(weights) != length(self$weights)) {
+  if (length(weights) != length(own)) {
     abort_attentive("weights",
-      sprintf("The layer \"%s\" has %d weights, `weights` has %d.", self$name, length(self$weights), length(weights)),
+      sprintf("The layer \"%s\" has %d weights, `weights` has %d.", self$name, length(own), length(weights)),
       hint = if (!self$built) "It is not built yet: call it once, or use `layer$build()` with the shapes of its inputs." else
         "`lapply(get_weights(layer), dim)` shows what the layer takes.", call = call
     )
@@ -293,8 +312,8 @@ set_weights.attentive_layer <- function(object, weights) {
   # all are checked and converted before the first is changed
   packed <- Map(function(variable, value, i) {
     pack_value(variable, value, sprintf("weights[[%d]]", i), call)
-  }, self$weights, unname(weights), seq_along(weights))
-  for (i in seq_along(packed)) self$weights[[i]][["value"]] <- packed[[i]]
+  }, own, unname(weights), seq_along(weights))
+  for (i in seq_along(packed)) own[[i]][["value"]] <- packed[[i]]
   invisible(object)
 }
 
@@ -313,7 +332,7 @@ count_params.attentive_layer <- function(object) {
       hint = "Call it once, or use `layer$build()` with the shapes of its inputs.", call = environment()
     )
   }
-  count_weights(self$weights)
+  count_weights(layer_weights(self))
 }
 
 abort_no_layer <- function(object, call) abort_argument(object, "object", "a layer", call = call)
@@ -327,7 +346,7 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' `get_config()` gives what is needed to make the same object again, without weights; `from_config()` makes it. Names, order and nesting
 #' of the entries are those of Keras.
 #'
-#' @param object A layer, or an initializer, regularizer or constraint.
+#' @param object A layer, a model, or an initializer, regularizer or constraint.
 #' @param config What `get_config()` gave; or a list with `class_name` and `config`, as Keras writes it into its files. Unknown entries,
 #'   which a newer version may have written, are ignored with a warning.
 #' @param custom_objects Classes and functions of your own that the configuration names, as `list(Name = Name)`.
@@ -368,7 +387,24 @@ layer_constructors <- function() {
     GroupQueryAttention = grouped,
     GroupedQueryAttention = grouped, # Keras's own name of the class; files say the other
     Attention = list(make = "layer_attention", dots = unprojected_dots),
-    AdditiveAttention = list(make = "layer_additive_attention", dots = c("seed", unprojected_dots))
+    AdditiveAttention = list(make = "layer_additive_attention", dots = c("seed", unprojected_dots)),
+    Dense = list(make = "layer_dense"),
+    Embedding = list(make = "layer_embedding"),
+    Dropout = list(make = "layer_dropout"),
+    Activation = list(make = "layer_activation"),
+    LayerNormalization = list(make = "layer_layer_normalization", axis = TRUE),
+    Flatten = list(make = "layer_flatten"),
+    Reshape = list(make = "layer_reshape"),
+    GlobalAveragePooling1D = list(make = "layer_global_average_pooling_1d"),
+    GlobalMaxPooling1D = list(make = "layer_global_max_pooling_1d"),
+    Add = list(make = "layer_add"),
+    Subtract = list(make = "layer_subtract"),
+    Multiply = list(make = "layer_multiply"),
+    Average = list(make = "layer_average"),
+    Maximum = list(make = "layer_maximum"),
+    Minimum = list(make = "layer_minimum"),
+    Concatenate = list(make = "layer_concatenate", axis = TRUE),
+    Lambda = list(make = "layer_lambda")
   )
 }
 
@@ -385,6 +421,7 @@ from_config <- function(config, custom_objects = NULL) {
       hint = "After a detour through JSON, give `list(class_name =, config =)`.", call = environment()
     )
   }
+  if (class_name %in% c("Functional", "Sequential", "Model")) return(model_from_config(class_name, config, custom_objects, environment()))
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
   if (is.null(make)) {
@@ -397,12 +434,15 @@ from_config <- function(config, custom_objects = NULL) {
     )
   }
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
+  config <- config[!vapply(config, is.null, NA)]
+  # Keras counts axes from 0, the constructors from 1
+  if (isTRUE(constructors[[class_name]]$axis) && !is.null(config$axis)) config$axis <- r_axes(config$axis)
   unknown <- setdiff(names(config), known)
   if (length(unknown) > 0L) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
   }
   config <- read_specifications(config[intersect(names(config), known)], custom_objects)
-  do.call(make, config[!vapply(config, is.null, NA)], quote = TRUE)
+  do.call(make, config, quote = TRUE)
 }
 
 # Showing ----------------------------------------------------------------------
@@ -412,7 +452,7 @@ format.attentive_layer <- function(x, ...) {
   self <- layer_self(x)
   sprintf(
     "<%s \"%s\": %s, %s, %s>", self$class_name, self$name, layer_property(self, ".summary"), self$dtype,
-    if (self$built) paste(format(count_weights(self$weights), big.mark = ","), "parameters") else "not built"
+    if (self$built) paste(format(count_weights(layer_weights(self)), big.mark = ","), "parameters") else "not built"
   )
 }
 

@@ -25,13 +25,63 @@ keras_model <- function(inputs = NULL, outputs = NULL, ...) {
   check_dots_names(dots, c("name", "trainable"), "`keras_model()`", call)
   inputs <- check_tensors(inputs, "inputs", call)
   outputs <- check_tensors(outputs, "outputs", call)
-  nodes <- order_nodes(inputs, outputs, call)
   self <- new_self(c("functional_model", "model"), "Functional", "functional", dots, call)
+  graph <- begin_at_inputs(inputs, outputs, order_nodes(inputs, outputs, call), call)
+  check_layers(lapply(graph$nodes, function(node) node$self), call)
   self$single_input <- attr(inputs, "single")
   self$single_output <- attr(outputs, "single")
-  set_graph(self, inputs, outputs, nodes)
+  set_graph(self, graph$inputs, graph$outputs, graph$nodes)
   new_layer(self)
 }
+
+# A model may begin in the middle of a graph: then that part is laid anew, from inputs of its own.
+begin_at_inputs <- function(inputs, outputs, nodes, call = NULL) {
+  inner <- vapply(inputs, function(tensor) !inherits(tensor[["node"]]$self, "input_layer"), NA)
+  if (!any(inner)) return(list(inputs = inputs, outputs = outputs, nodes = nodes))
+  fresh <- inputs
+  for (i in which(inner)) {
+    tensor <- inputs[[i]]
+    fresh[[i]] <- keras_input(batch_shape = tensor[["shape"]], dtype = tensor[["dtype"]], name = unique_name(tensor[["name"]]))
+  }
+  given <- vapply(inputs, rlang::obj_address, "")
+  nodes <- Filter(function(node) !any(vapply(node$outputs, rlang::obj_address, "") %in% given), nodes)
+  outputs <- lay_graph(inputs, fresh, outputs, nodes, call = call)
+  list(inputs = fresh, outputs = outputs, nodes = order_nodes(fresh, outputs, call))
+}
+
+# Applies the layers of `nodes` again, from `fresh` in place of `inputs`;
+# `replace` gives the layer that stands for another. Returns the new outputs.
+lay_graph <- function(inputs, fresh, outputs, nodes, replace = identity, call = NULL) {
+  key <- rlang::obj_address
+  laid <- new.env(parent = emptyenv())
+  for (i in seq_along(inputs)) laid[[key(inputs[[i]])]] <- fresh[[i]]
+  for (node in nodes) {
+    if (!is.null(laid[[key(node$outputs[[1L]])]])) next
+    given <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) laid[[key(tensor)]])
+    made <- apply_symbolically(replace(node$self), given, node$arguments, call)
+    if (is_symbolic(made)) made <- list(made)
+    for (i in seq_along(made)) laid[[key(node$outputs[[i]])]] <- made[[i]]
+  }
+  attributes_of <- attributes(outputs)
+  outputs <- lapply(outputs, function(tensor) laid[[key(tensor)]])
+  attributes(outputs) <- attributes_of
+  outputs
+}
+
+# Names of layers are what weights, configurations and get_layer() go by.
+check_layers <- function(selves, call = NULL) {
+  selves <- unique_selves(selves)
+  names <- vapply(selves, function(inner) inner$name, "")
+  twice <- anyDuplicated(names)
+  if (twice > 0L) {
+    abort_attentive("name", sprintf("The model has two different layers with the name \"%s\".", names[[twice]]),
+      hint = "Give one of them another `name`.", call = call
+    )
+  }
+  check_one_dtype(selves, call)
+}
+
+unique_selves <- function(selves) selves[!duplicated(vapply(selves, rlang::obj_address, ""))]
 
 # A tensor or a list of tensors as a list, with whether it was a single one.
 check_tensors <- function(x, arg, call = NULL) {
@@ -51,43 +101,42 @@ set_graph <- function(self, inputs, outputs, nodes) {
   self$inputs <- inputs
   self$outputs <- outputs
   self$nodes <- nodes
-  selves <- list()
-  for (node in nodes) {
-    if (!any(vapply(selves, identical, NA, node$self))) selves[[length(selves) + 1L]] <- node$self
-  }
-  self$layers <- selves
+  self$layers <- unique_selves(lapply(nodes, function(node) node$self))
   self$built <- TRUE
+  forget_programs(self)
   invisible(self)
 }
 
-# The weights of a model are those of its layers, each once.
+# The weights of a model are those of its layers, each once. A weight is trained
+# if neither it nor a layer around it is frozen.
 model_weights <- function(self, trainable = NA) {
-  weights <- list()
-  for (inner in self$layers) {
-    own <- if (inherits(inner, "model")) model_weights(inner) else inner$weights
-    for (weight in own) {
-      if (!any(vapply(weights, identical, NA, weight))) weights[[length(weights) + 1L]] <- weight
-    }
-  }
-  if (is.na(trainable)) weights else Filter(function(w) is_trainable(self, w) == trainable, weights)
+  found <- collect_weights(self, TRUE)
+  keep <- !duplicated(vapply(found$weights, rlang::obj_address, ""))
+  if (!is.na(trainable)) keep <- keep & found$trainable == trainable
+  found$weights[keep]
 }
 
-# A weight is trained if neither it nor a layer around it is frozen.
-is_trainable <- function(self, weight) {
-  if (!self$trainable || !weight[["trainable"]]) return(FALSE)
-  if (!inherits(self, "model")) return(TRUE)
-  for (inner in self$layers) {
-    own <- if (inherits(inner, "model")) model_weights(inner) else inner$weights
-    if (any(vapply(own, identical, NA, weight))) return(is_trainable(inner, weight))
+collect_weights <- function(self, trainable) {
+  trainable <- trainable && self$trainable
+  if (!inherits(self, "model")) {
+    return(list(weights = self$weights, trainable = trainable & vapply(self$weights, function(w) w[["trainable"]], NA)))
   }
-  FALSE
+  parts <- lapply(self$layers, collect_weights, trainable)
+  list(
+    weights = unlist(lapply(parts, function(part) part$weights), recursive = FALSE),
+    trainable = unlist(lapply(parts, function(part) part$trainable))
+  )
 }
 
 # What a model's program is for its own inputs and outputs; rebuilt from R data
 # whenever it is missing (after readRDS(), a fork, a change of the graph).
 layer_emit.model <- function(self, builder, inputs, arguments) {
   handles <- unname(Filter(Negate(is.null), inputs))
-  emit_nodes(builder, self$inputs, handles, self$outputs, self$nodes)
+  around <- builder$inference
+  builder$inference <- !may_train(builder, arguments)
+  made <- emit_nodes(builder, self$inputs, handles, self$outputs, self$nodes)
+  builder$inference <- around
+  made
 }
 
 layer_output_shape.model <- function(self, shapes, call = NULL) {
@@ -108,7 +157,8 @@ layer_output_shape.model <- function(self, shapes, call = NULL) {
     if (!is.list(made)) made <- list(made)
     for (i in seq_along(node$outputs)) known[[key(node$outputs[[i]])]] <- made[[i]]
   }
-  lapply(self$outputs, function(tensor) known[[key(tensor)]])
+  made <- lapply(self$outputs, function(tensor) known[[key(tensor)]])
+  if (length(made) == 1L) made[[1L]] else made
 }
 
 check_input_shape <- function(self, i, shape, call = NULL) {
@@ -124,28 +174,41 @@ check_input_shape <- function(self, i, shape, call = NULL) {
 # Calling a model: `inputs` is an array, a tensor, or a list of them by position
 # or by the names of the inputs.
 model_call <- function(inputs, training = NULL, mask = NULL, ...) {
-  call_model(parent.env(environment()), inputs, training, list(...), environment())
+  if ("object" %in% ...names()) return(call_by_object(sys.call(), "inputs", parent.frame()))
+  call_model(parent.env(environment()), inputs, training, mask, list(...), environment())
 }
 
 layer_function.model <- function(self) model_call
 
-call_model <- function(self, inputs, training, extra, call) {
-  if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("The model \"%s\"", self$name), call)
+call_model <- function(self, inputs, training, mask, extra, call) {
+  if (missing(inputs)) abort_missing("inputs", "an array or a symbolic tensor, or a list of them", call)
+  if (is_sequential(inputs)) return(invisible(add_layer(inputs, new_shell(self), call)))
+  if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("the model \"%s\"", self$name), call, c("inputs", "training", "mask"))
+  if (!is.null(mask)) {
+    abort_argument(mask, "mask", "NULL for a model", hint = "`layer_embedding(mask_zero = TRUE)` makes masks inside a model.", call = call)
+  }
   training <- check_flag(training, "training", null = TRUE, call = call)
   inputs <- model_inputs(self, inputs, call)
-  if (any(vapply(inputs, is_symbolic, NA))) {
-    result <- apply_symbolically(self, inputs, list(), call)
-    return(result)
+  symbolic <- vapply(inputs, is_symbolic, NA)
+  if (any(symbolic)) {
+    if (!all(symbolic)) abort_mixed(self, call)
+    check_training_option(training, call)
+    result <- apply_symbolically(self, inputs, list(training = training), call)
+    return(if (is_symbolic(result)) give_outputs(self, list(result)) else give_outputs(self, result))
   }
-  for (i in seq_along(inputs)) check_input_shape(self, i, array_dim(inputs[[i]]), call)
-  result <- run_program(self, inputs, isTRUE(training), call_threads(extra, call))
-  if (self$single_output) result[[1L]] else stats::setNames(result, names(self$outputs))
+  give_outputs(self, run_program(self, inputs, isTRUE(training), call_threads(extra, call)))
+}
+
+# One output, or a list of them with the names that were given.
+give_outputs <- function(self, results) {
+  if (self$single_output) results[[1L]] else stats::setNames(results, names(self$outputs))
 }
 
 array_dim <- function(x) if (is.null(dim(x))) length(x) else dim(x)
 
 # The arrays or tensors for the inputs of a model, in its order.
 model_inputs <- function(self, inputs, call = NULL) {
+  if (is_sequential(self)) take_shape_of(self, inputs, call)
   if (!is.list(inputs) || is.data.frame(inputs)) inputs <- list(if (is.data.frame(inputs)) as.matrix(inputs) else inputs)
   known <- input_names(self)
   if (!is.null(names(inputs)) && all(names(inputs) != "")) {
@@ -158,13 +221,13 @@ model_inputs <- function(self, inputs, call = NULL) {
     inputs <- inputs[match(known, names(inputs))]
   }
   if (length(inputs) != length(self$inputs) || any(vapply(inputs, is.null, NA))) {
-    abort_attentive("argument", sprintf("The model \"%s\" takes %d inputs, %d came.", self$name, length(self$inputs),
-      sum(!vapply(inputs, is.null, NA))), hint = paste("Its inputs:", paste0("\"", known, "\"", collapse = ", ")), call = call)
+    abort_attentive("argument", sprintf("The model \"%s\" takes %d %s, %d came.", self$name, length(self$inputs),
+      if (length(self$inputs) == 1L) "input" else "inputs", sum(!vapply(inputs, is.null, NA))), hint = paste("Its inputs:", paste0("\"", known, "\"", collapse = ", ")), call = call)
   }
   inputs <- unname(inputs)
   for (i in seq_along(inputs)) {
-    if (is_symbolic(inputs[[i]])) next
-    inputs[[i]] <- check_data(inputs[[i]], known[[i]], self$inputs[[i]][["shape"]], call)
+    if (!is_symbolic(inputs[[i]])) inputs[[i]] <- check_data(inputs[[i]], known[[i]], self$inputs[[i]][["shape"]], call)
+    check_input_shape(self, i, dim(inputs[[i]]), call)
   }
   inputs
 }
@@ -179,6 +242,7 @@ input_names <- function(self) {
 # and a vector is a column where the input has one feature.
 check_data <- function(x, arg, shape, call = NULL) {
   if (is.factor(x)) x <- array(as.integer(x) - 1L, length(x))
+  if (inherits(x, "attentive_variable")) x <- variable_array(x)
   if (!(is.numeric(x) || is.logical(x)) || (is.object(x) && !inherits(x, c("attentive_scores", "table")))) {
     abort_argument(x, arg, "a numeric array", call = call)
   }
@@ -187,4 +251,64 @@ check_data <- function(x, arg, shape, call = NULL) {
   x
 }
 
-layer_config.model <- function(self) list(layers = lapply(self$layers, function(inner) get_config(new_shell(inner))))
+# Fields ---------------------------------------------------------------------------
+
+model_fields <- c(
+  "layers", "inputs", "outputs", "input", "output", "input_shape", "output_shape", "input_names", "output_names", training_fields,
+  "summary", "get_layer", "add", "pop"
+)
+
+layer_property.model <- function(self, name) {
+  if (is.null(name)) return(model_fields)
+  if (name == ".shape_arguments") return(NULL)
+  if (name == ".summary") return(sprintf("%d %s", length(shown_layers(self)), if (length(shown_layers(self)) == 1L) "layer" else "layers"))
+  if (!name %in% model_fields) return(unknown_property(self, name, model_fields))
+  if (name %in% c("inputs", "outputs", "input", "output", "input_shape", "output_shape", "input_names", "output_names")) {
+    if (!self$built) abort_not_built(self)
+    return(model_ends(self, name))
+  }
+  model <- new_shell(self)
+  switch(name,
+    layers = lapply(shown_layers(self), new_shell),
+    summary = function(...) summary(model, ...),
+    get_layer = function(name = NULL, index = NULL) get_layer(model, name, index),
+    add = function(layer) invisible(add_layer(model, layer)),
+    pop = function() invisible(pop_layer(model)),
+    training_property(self, name)
+  )
+}
+
+model_ends <- function(self, name) {
+  one <- function(x, single) if (single) x[[1L]] else x
+  switch(name,
+    inputs = self$inputs, outputs = self$outputs,
+    input = one(self$inputs, self$single_input), output = one(self$outputs, self$single_output),
+    input_shape = one(lapply(self$inputs, function(tensor) tensor$shape), self$single_input),
+    output_shape = one(lapply(self$outputs, function(tensor) tensor$shape), self$single_output),
+    input_names = unname(input_names(self)), output_names = unname(output_names(self))
+  )
+}
+
+# An output is called as in the list it was given in, else after its layer.
+output_names <- function(self) {
+  own <- vapply(self$outputs, function(tensor) tensor[["node"]]$self$name, "")
+  given <- names(self$outputs)
+  if (is.null(given)) own else ifelse(given == "", own, given)
+}
+
+# `$layers`: operations such as `x + y` are no layers, the input of a sequential model is not shown.
+shown_layers <- function(self) {
+  if (is_sequential_self(self)) return(self$stack)
+  Filter(function(inner) !inherits(inner, "operation"), self$layers)
+}
+
+abort_not_built <- function(self, call = NULL) {
+  abort_attentive("state", sprintf("The model \"%s\" does not know the shape of its input yet.", self$name),
+    hint = "Give `input_shape` to `keras_model_sequential()`, or call the model once.", call = call
+  )
+}
+
+layer_build.model <- function(self, shapes, call = NULL) {
+  if (is_sequential_self(self) && !self$built) set_sequential_input(self, shapes[[1L]], call = call)
+  invisible(self)
+}

@@ -1,19 +1,75 @@
-# The program of a model: what the engine runs. It is an external pointer, made
-# from the graph when it is missing or dead (after readRDS(), in another
-# session), and kept in `self$program` with the variables that it reads.
+# Programs of the engine, kept beside what they were made from. A pointer into
+# the engine is dead after readRDS() or in another process: then the program is
+# made anew from R data.
 
+# The program of a model: list(pointer, variables), the weights in its order.
 model_program <- function(self) {
-  if (pointer_alive(self$program$pointer)) return(self$program)
-  plan <- build_program(self$inputs, self$outputs, self$nodes)
-  self$program <- list(pointer = program_create(plan, self$dtype == "float64"), variables = plan$variables)
-  self$program
+  cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
 }
 
+# The program of one layer for arrays, with a mask of the first one or without.
+layer_program <- function(self, inputs, masked) {
+  cached_program(self, paste(inputs, masked), function() {
+    builder <- new_builder()
+    values <- lapply(seq_len(inputs), function(i) new_value(builder))
+    handles <- lapply(values, handle)
+    if (masked) {
+      values <- c(values, new_value(builder))
+      handles[[1L]]$mask <- emit_token_mask(builder, values[[length(values)]])
+    }
+    made <- layer_emit(self, builder, handles, list())
+    finish_program(builder, values, if (is.null(made$value)) made else list(made))
+  })
+}
+
+cached_program <- function(self, signature, make) {
+  dtype <- layer_dtype(self)
+  program <- self$programs[[signature]]
+  if (is.null(program) || !pointer_alive(program$pointer)) {
+    plan <- make()
+    program <- list(pointer = program_create(plan, dtype == "float64"), variables = plan$variables)
+    if (is.null(self$programs)) self$programs <- list()
+    self$programs[[signature]] <- program
+  }
+  program
+}
+
+forget_programs <- function(self) self$programs <- NULL
+
 # Runs a model on arrays that are checked; a list of arrays, one an output.
-run_program <- function(self, inputs, training, threads) {
-  program <- model_program(self)
+run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self), inputs, training, threads)
+
+# Runs a layer alone; `mask` is that of its first input.
+run_layer <- function(self, inputs, mask, training, threads) {
+  program <- layer_program(self, length(inputs), !is.null(mask))
+  outputs <- run_on_arrays(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
+  if (length(outputs) == 1L) outputs[[1L]] else outputs
+}
+
+# A call in training counts: dropout draws by the number of the call.
+run_on_arrays <- function(self, program, inputs, training, threads) {
   calls <- if (is.null(self$calls)) 0 else self$calls
   result <- program_run(program$pointer, inputs, program$variables, training, calls, threads)
   if (training) self$calls <- calls + 1
+  self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
   result$outputs
+}
+
+# The dtype in which a layer computes: a model computes in that of its weights.
+layer_dtype <- function(self) {
+  if (!inherits(self, "model")) return(self$dtype)
+  weights <- layer_weights(self)
+  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else {
+    vapply(Filter(function(inner) !inherits(inner, "input_layer"), self$layers), layer_dtype, "")
+  }
+  if (length(dtypes) == 0L) self$dtype else if ("float64" %in% dtypes) "float64" else "float32"
+}
+
+check_one_dtype <- function(selves, call = NULL) {
+  dtypes <- unlist(lapply(selves, function(inner) vapply(layer_weights(inner), function(w) w[["dtype"]], "")))
+  if (length(unique(dtypes)) > 1L) {
+    abort_attentive("argument", "The layers of a model must have one dtype; these mix float32 and float64.",
+      hint = "`config_set_floatx(\"float64\")` before the first layer makes all of them float64.", call = call
+    )
+  }
 }

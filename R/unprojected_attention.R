@@ -26,8 +26,13 @@ unprojected_call <- function(inputs, mask = NULL, training = NULL, return_attent
 }
 layer_function.unprojected_attention <- function(self) unprojected_call
 
-call_unprojected_attention <- function(self, ..., extra, call) {
-  prepared <- prepare_unprojected_call(self, ..., extra = extra, call = call)
+call_unprojected_attention <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
+  if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
+  if (is_sequential(inputs)) return(invisible(add_layer(inputs, new_shell(self), call)))
+  if (any_symbolic(inputs) || any_symbolic(mask)) {
+    return(attend_plain_symbolically(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call))
+  }
+  prepared <- prepare_unprojected_call(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call)
   result <- do.call(engine_unprojected_attention, prepared$engine, quote = TRUE)
   count_dropout(self, prepared$engine$call)
   record_activities(self, result, prepared$plan$batch)
@@ -38,7 +43,6 @@ call_unprojected_attention <- function(self, ..., extra, call) {
 # engine: forward and gradients start from the same.
 prepare_unprojected_call <- function(self, inputs, mask, training, return_attention_scores, use_causal_mask, extra, call) {
   check_extra(self, extra, unprojected_call, call)
-  if (missing(inputs)) abort_missing("inputs", "a list of query, value and maybe key", call)
   given <- split_inputs(inputs, call)
   inputs <- given
   if (is.null(inputs$key)) inputs$key <- inputs$value
@@ -120,6 +124,13 @@ split_inputs <- function(inputs, call = NULL) {
 # not used: the value's mask says which positions are real.
 split_mask <- function(mask, sizes, order, call = NULL) {
   if (is.null(mask)) return(NULL)
+  mask <- check_mask_list(mask, call)
+  Map(function(part, arg, size) {
+    padding_bytes(part, sprintf("mask$%s", arg), size[-length(size)], order, call)
+  }, mask, names(mask), sizes[names(mask)])
+}
+
+check_mask_list <- function(mask, call = NULL) {
   if (!is.list(mask) || is.data.frame(mask) || length(mask) < 2L || length(mask) > 3L) {
     abort_argument(mask, "mask", "a list of the masks of query and value, of length 2 or 3",
       hint = if (is.numeric(mask) && length(dim(mask)) > 2L) {
@@ -129,10 +140,7 @@ split_mask <- function(mask, sizes, order, call = NULL) {
       }, call = call, class = "mask"
     )
   }
-  mask <- by_array_argument(mask, "mask", "the masks of query, value and maybe key", call)
-  Map(function(part, arg, size) {
-    padding_bytes(part, sprintf("mask$%s", arg), size[-length(size)], order, call)
-  }, mask, names(mask), sizes[names(mask)])
+  by_array_argument(mask, "mask", "the masks of query, value and maybe key", call)
 }
 
 check_unprojected_shapes <- function(self, sizes, call = NULL) {

@@ -1,0 +1,184 @@
+# Layers that put several arrays together, element by element or side by side.
+
+merge_layer <- function(operation, class_name, inputs, dots, call) {
+  parts <- merge_arguments(inputs, dots)
+  check_dots_names(parts$arguments, common_arguments, sprintf("`layer_%s()`", operation), call)
+  self <- new_self(c("merge", "list_layer", "simple_layer"), class_name, operation, parts$arguments, call)
+  self$operation <- operation
+  compose_list(new_layer(self), parts$inputs, call)
+}
+
+# The arrays come as a list, or one by one; what has a name in the dots is an argument of the layer.
+merge_arguments <- function(inputs, dots) {
+  named <- if (is.null(names(dots))) logical(length(dots)) else names(dots) != ""
+  more <- unname(dots[!named])
+  if (!is.null(inputs) && !(is.list(inputs) && !is.data.frame(inputs))) inputs <- list(inputs)
+  list(inputs = if (length(more) > 0L) c(inputs, unlist_once(more)) else inputs, arguments = dots[named])
+}
+
+# list(list(a, b), c) -> list(a, b, c)
+unlist_once <- function(x) unlist(lapply(x, function(part) if (is.list(part) && !is.data.frame(part)) part else list(part)), recursive = FALSE)
+
+compose_list <- function(layer, inputs, call = NULL) {
+  if (length(inputs) == 0L) return(layer)
+  if (length(inputs) == 1L && is_sequential(inputs[[1L]])) {
+    abort_attentive("argument", "A layer of several inputs cannot be added to a sequential model.",
+      hint = "`keras_input()` and `keras_model()` make models that branch.", call = call
+    )
+  }
+  call_layer(layer_self(layer), inputs, NULL, NULL, list(), call)
+}
+
+layer_inputs.list_layer <- function(self, inputs, call = NULL) {
+  if (!is.list(inputs) || is.data.frame(inputs)) {
+    abort_argument(inputs, "inputs", "a list of arrays or of symbolic tensors", call = call)
+  }
+  least <- if (inherits(self, "concatenate")) 1L else 2L
+  if (length(inputs) < least || (identical(self$operation, "subtract") && length(inputs) != 2L)) {
+    abort_argument(inputs, "inputs", sprintf("a list of %s arrays or tensors",
+      if (identical(self$operation, "subtract")) "exactly two" else sprintf("at least %d", least)), call = call)
+  }
+  Map(function(x, i) as_input(x, sprintf("inputs[[%d]]", i), call), unname(inputs), seq_along(inputs))
+}
+
+#' Put arrays together, element by element
+#'
+#' Sum, difference, product, mean, maximum or minimum of several arrays.
+#'
+#' @section Shapes:
+#' The arrays have the same shape, or sizes of 1 where they broadcast; one with fewer dimensions lacks those that follow the batch. What comes out carries a mask if
+#' all of them do: a position counts where it counts in any. Source: the documentation of Keras's merging layers; numbers behind a mask take part like all others.
+#'
+#' @param inputs A list of arrays or of symbolic tensors, or the first of them; two at least, exactly two for `layer_subtract()`. Missing or `NULL`: the layer itself is returned.
+#' @param ... Further arrays or tensors without a name; by name `name`, `trainable`, `dtype`.
+#' @return A layer, a symbolic tensor or an array: see `inputs`.
+#' @section Errors: `attentive_error_shape` where the shapes do not fit each other; else see [attentive_errors].
+#' @family layers
+#' @examples
+#' a <- matrix(1:4, 2)
+#' layer_add(list(a, a))
+#' layer_maximum(a, 5 - a)
+#'
+#' x <- keras_input(3)
+#' layer_add(x, layer_dense(x, 3))
+#' @export
+layer_add <- function(inputs, ...) merge_layer("add", "Add", first_argument(environment(), "inputs"), list(...), environment())
+
+#' @rdname layer_add
+#' @export
+layer_subtract <- function(inputs, ...) merge_layer("subtract", "Subtract", first_argument(environment(), "inputs"), list(...), environment())
+
+#' @rdname layer_add
+#' @export
+layer_multiply <- function(inputs, ...) merge_layer("multiply", "Multiply", first_argument(environment(), "inputs"), list(...), environment())
+
+#' @rdname layer_add
+#' @export
+layer_average <- function(inputs, ...) merge_layer("average", "Average", first_argument(environment(), "inputs"), list(...), environment())
+
+#' @rdname layer_add
+#' @export
+layer_maximum <- function(inputs, ...) merge_layer("maximum", "Maximum", first_argument(environment(), "inputs"), list(...), environment())
+
+#' @rdname layer_add
+#' @export
+layer_minimum <- function(inputs, ...) merge_layer("minimum", "Minimum", first_argument(environment(), "inputs"), list(...), environment())
+
+layer_output_shape.merge <- function(self, shapes, call = NULL) {
+  shapes <- unname(shapes)
+  merged <- shapes[[1L]]
+  for (shape in shapes[-1L]) {
+    # the batch is lined up with the batch, the others from the right
+    rest <- broadcast_shapes(merged[-1L], shape[-1L])
+    if (is.null(rest) || differ(merged[[1L]], shape[[1L]])) {
+      abort_attentive("shape", sprintf("The shapes that the layer \"%s\" is to put together do not fit: %s.",
+        self$name, paste(vapply(shapes, format_shape, ""), collapse = ", ")), call = call)
+    }
+    merged <- c(if (is.na(merged[[1L]])) shape[[1L]] else merged[[1L]], rest)
+  }
+  merged
+}
+
+# The shape to which both broadcast, lined up from the right; NULL where they do not.
+broadcast_shapes <- function(a, b) {
+  rank <- max(length(a), length(b))
+  a <- c(rep(1L, rank - length(a)), a)
+  b <- c(rep(1L, rank - length(b)), b)
+  if (any(differ_each(a, b) & a != 1L & b != 1L, na.rm = TRUE)) return(NULL)
+  as.integer(ifelse(!is.na(a) & a == 1L, b, ifelse(!is.na(b) & b == 1L, a, ifelse(is.na(a) & !is.na(b), b, a))))
+}
+
+layer_emit.merge <- function(self, builder, inputs, arguments) {
+  value <- add_node(builder, "merge", handle_values(inputs), list(operation = self$operation))
+  handle(value, emit_any_mask(builder, inputs))
+}
+
+handle_values <- function(inputs) vapply(unname(inputs), function(h) h$value, 0L)
+handle_masks <- function(inputs) vapply(unname(inputs), function(h) h$mask, 0L)
+
+# Where any of the masks is set; none if one of the inputs has none.
+emit_any_mask <- function(builder, inputs) {
+  masks <- unique(handle_masks(inputs))
+  if (any(masks < 0L)) return(-1L)
+  if (length(masks) == 1L) return(masks)
+  mask <- new_mask(builder)
+  add_node(builder, "mask_or", integer(), masks = masks, mask_outputs = mask)
+  mask
+}
+
+layer_config.merge <- function(self) list()
+layer_property.list_layer <- function(self, name) {
+  if (identical(name, ".shape_arguments")) return(NULL)
+  simple_property(self, name, if (inherits(self, "concatenate")) "axis" else character(), if (inherits(self, "concatenate")) paste("axis", self$axis) else self$operation)
+}
+
+#' Put arrays side by side
+#'
+#' @section Shapes:
+#' The arrays agree in all sizes but that of `axis`, which adds up. Masks are put together accordingly. Source: the documentation of Keras's `Concatenate`.
+#'
+#' @inheritParams layer_add
+#' @param inputs A list of arrays or of symbolic tensors, or the first of them. Missing or `NULL`: the layer itself is returned.
+#' @param axis The axis along which they are put together, counted from 1 with the batch as 1; negative ones from the end.
+#' @return A layer, a symbolic tensor or an array: see `inputs`.
+#' @section Errors: `attentive_error_shape` where the shapes do not fit each other; else see [attentive_errors].
+#' @family layers
+#' @examples
+#' layer_concatenate(matrix(1:4, 2), matrix(5:6, 2))
+#' @export
+layer_concatenate <- function(inputs, ..., axis = -1L) {
+  call <- environment()
+  parts <- merge_arguments(first_argument(call, "inputs"), list(...))
+  check_dots_names(parts$arguments, common_arguments, "`layer_concatenate()`", call)
+  self <- new_self(c("concatenate", "list_layer", "simple_layer"), "Concatenate", "concatenate", parts$arguments, call)
+  self$axis <- check_axis(axis, "axis", call = call)
+  compose_list(new_layer(self), parts$inputs, call)
+}
+
+layer_output_shape.concatenate <- function(self, shapes, call = NULL) {
+  shapes <- unname(shapes)
+  first <- shapes[[1L]]
+  axis <- axes_within(self$axis, self, first, call) + 1L
+  for (shape in shapes) {
+    if (length(shape) != length(first) || differ(shape[-axis], first[-axis])) {
+      abort_attentive("shape", sprintf("The shapes that the layer \"%s\" is to put side by side must agree but in one axis: %s.",
+        self$name, paste(vapply(shapes, format_shape, ""), collapse = ", ")), call = call)
+    }
+    first[-axis] <- ifelse(is.na(first[-axis]), shape[-axis], first[-axis])
+  }
+  first[[axis]] <- sum(vapply(shapes, function(shape) shape[[axis]], 0L))
+  first
+}
+
+layer_emit.concatenate <- function(self, builder, inputs, arguments) {
+  values <- handle_values(inputs)
+  masks <- handle_masks(inputs)
+  mask <- -1L
+  if (any(masks >= 0L)) {
+    mask <- new_mask(builder)
+    add_node(builder, "mask_concatenate", values, list(axis = self$axis), masks = masks, mask_outputs = mask)
+  }
+  handle(add_node(builder, "concatenate", values, list(axis = self$axis)), mask)
+}
+
+layer_config.concatenate <- function(self) list(axis = self$axis)
