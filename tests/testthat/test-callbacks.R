@@ -177,7 +177,7 @@ test_that("callbacks show what they are and refuse what they cannot be", {
   expect_error(callback_early_stopping(patience = -1), class = "attentive_error_argument")
   expect_error(callback_early_stopping(mode = "best"), class = "attentive_error_argument")
   expect_error(callback_learning_rate_scheduler(), class = "attentive_error_argument")
-  expect_error(callback_lambda(on_epoch = identity), class = "attentive_error_name")
+  expect_error(callback_lambda(on_batch_end = identity), class = "attentive_error_name")
   expect_error(callback_lambda(on_epoch_end = 3), class = "attentive_error_argument")
   expect_error(callback_csv_logger(), class = "attentive_error_argument")
   expect_error(train_with(callback_model(), list(function(epoch) 1)), "callback_lambda", class = "attentive_error_argument")
