@@ -6,6 +6,7 @@
 #   shape     sizes that do not fit together    mask     a mask that cannot be read
 #   weights   weights of a wrong number/shape   state    an object not ready for this
 #   file      a file that cannot be read        config   a configuration that cannot be used
+#   loss      a loss that is not finite     callback a callback that failed
 #   not_yet   known to Keras, not here yet
 abort_attentive <- function(class, message, hint = NULL, ..., call = NULL) {
   bullets <- c(message, if (length(hint) > 0L) stats::setNames(hint, rep("i", length(hint))))
@@ -111,6 +112,8 @@ nearest_hint <- function(name, known) {
 #' | `attentive_error_state` | an object is not ready for this, for example not built |
 #' | `attentive_error_file` | a file is missing, damaged or not of the expected kind |
 #' | `attentive_error_config` | a configuration that no layer can be made from |
+#' | `attentive_error_loss` | a loss is not finite any more while a model is trained |
+#' | `attentive_error_callback` | a callback failed; the error that it raised is the `parent` |
 #' | `attentive_error_not_yet` | known to Keras, not available here yet |
 #'
 #' An object is unchanged after an error.

@@ -254,7 +254,7 @@ check_data <- function(x, arg, shape, call = NULL) {
 # Fields ---------------------------------------------------------------------------
 
 model_fields <- c(
-  "layers", "inputs", "outputs", "input", "output", "input_shape", "output_shape", "input_names", "output_names", "optimizer",
+  "layers", "inputs", "outputs", "input", "output", "input_shape", "output_shape", "input_names", "output_names", training_fields,
   "summary", "get_layer", "add", "pop"
 )
 
@@ -270,11 +270,11 @@ layer_property.model <- function(self, name) {
   model <- new_shell(self)
   switch(name,
     layers = lapply(shown_layers(self), new_shell),
-    optimizer = self$optimizer,
     summary = function(...) summary(model, ...),
     get_layer = function(name = NULL, index = NULL) get_layer(model, name, index),
     add = function(layer) invisible(add_layer(model, layer)),
-    pop = function() invisible(pop_layer(model))
+    pop = function() invisible(pop_layer(model)),
+    training_property(self, name)
   )
 }
 

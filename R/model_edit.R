@@ -206,7 +206,7 @@ copy_self <- function(self) {
   copy <- new.env(parent = parent.env(self))
   gone <- c(
     "weights", "parts", "programs", "calls", "uses", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
-    "inputs", "outputs", "stack", "optimizer", "training", "compiled"
+    "inputs", "outputs", "stack", "compiled", "trainers", "stop_training"
   )
   for (name in setdiff(ls(self, all.names = TRUE), gone)) {
     value <- self[[name]]

@@ -1,7 +1,10 @@
 # Scripts that a keras3 user would write: run with only the library() line changed, each in a process of its own, and compared with
 # what keras3 answered (scripts/NAME.rds, single precision).
 
-scripts <- c("layer-call", "scores", "masks", "sizes", "specifications", "siblings")
+scripts <- c(
+  "layer-call", "scores", "masks", "sizes", "specifications", "siblings", "list-inputs", "functional-model", "embedding-mask",
+  "train-history", "train-callbacks", "transformer-block"
+)
 
 # Evaluates a script in a fresh process that loads the very package under test; gives its `result`.
 run_script <- function(name) {

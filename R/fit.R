@@ -1,0 +1,302 @@
+# fit(): the loop of training. One step is one call into the engine; R shuffles,
+# adds up, reports and lets callbacks act.
+
+#' Train a model
+#'
+#' Trains a model for a number of epochs: in each, all samples are seen once, in batches, and each batch moves the weights one step.
+#'
+#' @details
+#' Data are arrays whose first axis is the samples: a single one, a list in the order of the inputs (outputs), or a list named by them. Factors count from 0;
+#' data frames become matrices. The data are converted once, not in every epoch.
+#'
+#' `validation_split` sets the *last* part of the samples aside, before any shuffling; shuffling and `class_weight` concern the rest. `validation_data` has precedence.
+#'
+#' Reported are means over the samples of the epoch, taken while the weights move; the loss includes the penalties of regularizers. Values of validation are taken
+#' at the end of the epoch.
+#'
+#' Ctrl-C stops before the next step: the weights, the optimizer and the counters are those after the last step that was finished, and the
+#' history has the epochs so far. A step whose loss is not finite is not done; it ends the training with an error.
+#'
+#' With the same seed ([set.seed()]) a training gives the same bits, whatever the number of threads. A compiled model that is saved with [saveRDS()] goes on where it
+#' was: optimizer and dropout are part of it; the random order of samples is R's `.Random.seed`.
+#'
+#' @param object A compiled model.
+#' @param x The inputs.
+#' @param y The truth for the outputs.
+#' @param ... `threads`, how many threads the engine uses.
+#' @param batch_size The number of samples of a step; `NULL` means 32. The last batch of an epoch may be smaller.
+#' @param epochs The number of the last epoch.
+#' @param callbacks A list of [callbacks].
+#' @param validation_split The part of the samples that is for validation, from 0 to 1.
+#' @param validation_data A list of `x`, `y` and maybe `sample_weight`.
+#' @param shuffle Whether each epoch sees the samples in another order.
+#' @param class_weight A list of numbers named by the classes, `list("0" = 1, "1" = 5)`, by which the losses of their samples are multiplied.
+#' @param sample_weight Numbers by which the losses of samples are multiplied: one for each sample, or an array with one for each position of the output; for several outputs
+#'   a list.
+#' @param initial_epoch The number of the first epoch, for a training that goes on.
+#' @param steps_per_epoch How many batches are an epoch; `NULL` means all. The next epoch goes on where this one stopped.
+#' @param validation_steps How many batches are used for validation; `NULL` means all.
+#' @param validation_batch_size The batch size for validation; `NULL` means `batch_size`.
+#' @param validation_freq Validate every so many epochs, or in the epochs of a vector.
+#' @param verbose 0 for silence, 1 for a progress bar, 2 for one line per epoch; "auto" is a bar on a terminal, else a line.
+#' @param view_metrics Accepted for compatibility; there is no live viewer.
+#' @return The history, invisibly; see [keras_training_history].
+#' @section Errors:
+#' `attentive_error_state` where the model is not compiled; `attentive_error_shape` where the data do not fit the model or each other; `attentive_error_argument` for
+#' missing values and labels outside of the classes, with their rows; `attentive_error_loss` where the loss is no longer finite, with the batch (the condition has
+#' `history`, `epoch`, `step` and `rows`); `attentive_error_callback` where a callback fails.
+#' @section Differences from Keras:
+#' Unfreezing or freezing weights takes effect at the next call, without compiling again. A loss that is not finite is an error, and the step that brought it is not done.
+#' @family training
+#' @examples
+#' set.seed(1)
+#' input <- keras_input(c(6, 4))
+#' output <- layer_multi_head_attention(input, num_heads = 2, key_dim = 2) |>
+#'   layer_global_average_pooling_1d() |>
+#'   layer_dense(2, activation = "softmax")
+#' model <- keras_model(input, output)
+#' compile(model, optimizer = "adam", loss = "sparse_categorical_crossentropy", metrics = "accuracy")
+#' x <- array(rnorm(64 * 6 * 4), c(64, 6, 4))
+#' y <- as.integer(rowMeans(x[, , 1]) > 0)
+#' history <- fit(model, x, y, epochs = 3, validation_split = 0.25, verbose = 2)
+#' history
+#' @export
+fit.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size = NULL, epochs = 1L, callbacks = NULL, validation_split = 0,
+                                validation_data = NULL, shuffle = TRUE, class_weight = NULL, sample_weight = NULL, initial_epoch = 1L,
+                                steps_per_epoch = NULL, validation_steps = NULL, validation_batch_size = NULL, validation_freq = 1L,
+                                verbose = getOption("keras.verbose", default = "auto"),
+                                view_metrics = getOption("keras.view_metrics", default = "auto")) {
+  call <- environment()
+  self <- layer_self(object)
+  threads <- training_threads(list(...), "`fit()`", fit.attentive_model, call)
+  check_compiled(self, "fit()", call)
+  verbose <- check_verbose(verbose, call)
+  callbacks <- as_callbacks(callbacks, call)
+
+  data <- training_data(self, x, y, sample_weight, class_weight, call)
+  rows <- if (is.null(validation_data)) split_rows(data$samples, validation_split, call) else list(train = seq_len(data$samples))
+  batch_size <- check_batch_size(batch_size, call)
+  steps <- check_whole(steps_per_epoch, "steps_per_epoch", null = TRUE, call = call)
+  run <- new_run(self, threads, verbose, callbacks, call)
+  run$first_epoch <- check_whole(initial_epoch, "initial_epoch", call = call)
+  run$epochs <- check_whole(epochs, "epochs", min = 0L, call = call)
+  run$batch_size <- batch_size
+  run$shuffle <- check_flag(shuffle, "shuffle", call = call)
+  run$rows <- rows$train
+  run$steps <- if (is.null(steps)) as.integer(ceiling(length(rows$train) / batch_size)) else steps
+  run$goes_on <- !is.null(steps)
+  run$dataset <- new_dataset(self, data$arrays, threads)
+  run$trainer <- model_trainer(self, data, TRUE, call)
+  # weights of classes are for training only
+  if (is.null(class_weight) || length(rows$validate) == 0L) {
+    run$validation <- new_validation(self, data, rows$validate, run$dataset, validation_data, threads, call)
+  } else {
+    plain <- training_data(self, x, y, sample_weight, NULL, call)
+    run$validation <- new_validation(self, plain, rows$validate, new_dataset(self, plain$arrays, threads), NULL, threads, call)
+  }
+  if (!is.null(run$validation)) {
+    size <- if (is.null(validation_batch_size)) batch_size else check_whole(validation_batch_size, "validation_batch_size", call = call)
+    limit_evaluation(run$validation, size, validation_steps, "validation_steps", call)
+    run$validated <- check_wholes(validation_freq, "validation_freq", call = call)
+  }
+  describe_run(run)
+  train(run)
+  invisible(run$history)
+}
+
+#' @export
+fit.attentive_layer <- function(object, ...) abort_no_model(object, "trained", environment())
+
+training_threads <- function(dots, what, fun, call) {
+  check_dots_names(dots, "threads", what, call, formals = setdiff(names(formals(fun)), c("object", "...")))
+  call_threads(dots, call)
+}
+
+check_batch_size <- function(batch_size, call = NULL) {
+  batch_size <- check_whole(batch_size, "batch_size", null = TRUE, call = call)
+  if (is.null(batch_size)) 32L else batch_size
+}
+
+# A run: what a training is while it goes on, and what callbacks see of it.
+new_run <- function(self, threads, verbose = 0L, callbacks = list(), call = NULL) {
+  run <- new.env(parent = emptyenv())
+  run$self <- self
+  run$optimizer <- self$compiled$optimizer
+  run$threads <- threads
+  run$verbose <- verbose
+  run$listeners <- listeners_of(callbacks)
+  run$logs <- structure(list(), names = character())
+  run$call <- call
+  run
+}
+
+# What is known of a run before it begins.
+describe_run <- function(run) {
+  measures <- run$trainer$measures
+  validated <- if (!is.null(run$validation)) paste0("val_", measures$names)
+  run$metric_names <- c(measures$names, validated)
+  run$metric_grows <- stats::setNames(as.list(metric_grows(measures$kinds)), measures$names)
+  run$history <- new_history(list(verbose = run$verbose, epochs = run$epochs, steps = run$steps))
+  run$progress <- new_progress(run$verbose, run$epochs, run$steps)
+}
+
+# All epochs. Whatever ends the training, on_train_end comes after it.
+train <- function(run) {
+  run$self$stop_training <- FALSE
+  run$order <- integer()
+  notify(run, "on_train_begin")
+  on.exit(progress_leave(run$progress), add = TRUE)
+  tryCatch(
+    for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
+      train_epoch(run, epoch)
+      if (run$self$stop_training) break
+    },
+    interrupt = function(condition) {
+      progress_leave(run$progress)
+      rlang::inform(sprintf("Training was interrupted in epoch %d, after step %d. The model keeps what it has learnt.", run$epoch, run$step))
+    }
+  )
+  notify(run, "on_train_end")
+}
+
+train_epoch <- function(run, epoch) {
+  run$epoch <- epoch
+  run$step <- 0L
+  run$logs <- structure(list(), names = character())
+  notify(run, "on_epoch_begin", epoch)
+  progress_begin(run$progress, epoch)
+  measures <- run$trainer$measures
+  listens <- c(begin = length(run$listeners$on_train_batch_begin) > 0L, end = length(run$listeners$on_train_batch_end) > 0L)
+  total <- numeric(measures$size)
+  for (step in seq_len(run$steps)) {
+    if (listens[[1L]]) notify(run, "on_train_batch_begin", step)
+    rows <- next_rows(run)
+    total <- total + train_step(run, rows, step)
+    run$step <- step
+    if (listens[[2L]]) {
+      run$logs <- logs_of(measures, total)
+      notify(run, "on_train_batch_end", step)
+    }
+    if (run$progress$bar) progress_step(run$progress, step, function() logs_of(measures, total))
+    if (run$self$stop_training) break
+  }
+  run$logs <- logs_of(measures, total)
+  if (!is.null(run$validation) && is_validated(run, epoch)) {
+    values <- evaluate_run(run$validation, run)
+    run$logs[paste0("val_", names(values))] <- values
+  }
+  notify(run, "on_epoch_end", epoch)
+  run$history <- add_epoch(run$history, run$logs)
+  progress_end(run$progress, run$logs)
+}
+
+is_validated <- function(run, epoch) {
+  if (length(run$validated) == 1L) epoch %% run$validated == 0L else epoch %in% run$validated
+}
+
+# The rows of the next batch. A new round through the data begins when they are
+# used up, and with each epoch unless the number of steps is given.
+next_rows <- function(run) {
+  if (length(run$order) == 0L || (run$step == 0L && !run$goes_on)) {
+    run$order <- if (run$shuffle) run$rows[sample.int(length(run$rows))] else run$rows
+    run$used <- 0L
+  }
+  last <- min(run$used + run$batch_size, length(run$order))
+  rows <- run$order[seq.int(run$used + 1L, last)]
+  run$used <- last
+  if (last == length(run$order)) run$order <- integer()
+  rows
+}
+
+# One step. An interrupt can come while the engine computes, before it changes
+# anything, but not between the update and the counters that belong to it.
+train_step <- function(run, rows, step) {
+  trainer <- run$trainer
+  self <- run$self
+  optimizer <- run$optimizer
+  iterations <- as.double(optimizer[["iterations"]])
+  calls <- if (is.null(self$calls)) 0 else self$calls
+  rate <- current_rate(optimizer)
+  suspendInterrupts({
+    result <- allowInterrupts(training_step(
+      trainer$program, trainer$pointer, run$dataset, trainer$columns, rows, trainer$variables, trainer$slots, iterations + 1, rate, calls, run$threads
+    ))
+    if (result$updated) {
+      optimizer[["iterations"]][["value"]] <- pack_numbers(iterations + 1, "float64")
+      self$calls <- calls + 1
+    }
+  })
+  if (!result$updated) abort_loss(run, rows, step, result$loss[[1L]] / result$loss[[2L]], rate)
+  step_states(result)
+}
+
+abort_loss <- function(run, rows, step, value, rate) {
+  abort_attentive("loss",
+    sprintf("The loss became %s in epoch %d, step %d, with the rows %s%s. The step was not done.", format(value), run$epoch, step,
+      paste(utils::head(sort(rows), 5L), collapse = ", "), if (length(rows) > 5L) ", ..." else ""),
+    hint = c(
+      sprintf("A learning rate smaller than %s, or `clipnorm = 1` in the optimizer, often helps.", format(rate)),
+      "Infinite or huge values in the data of these rows do the same; `model$optimizer$iterations` tells how many steps were done."
+    ), history = run$history, epoch = run$epoch, step = step, rows = rows, call = run$call
+  )
+}
+
+# Evaluation within a run ------------------------------------------------------------
+
+# An evaluation: a data set, the rows of it, and a trainer without optimizer.
+new_evaluation <- function(self, data, dataset, rows, threads, call = NULL) {
+  evaluation <- new.env(parent = emptyenv())
+  evaluation$dataset <- dataset
+  evaluation$rows <- rows
+  evaluation$trainer <- data$trainer
+  evaluation$threads <- threads
+  evaluation
+}
+
+new_validation <- function(self, data, rows, dataset, validation_data, threads, call = NULL) {
+  if (!is.null(validation_data)) {
+    data <- read_validation(self, validation_data, call)
+    dataset <- new_dataset(self, data$arrays, threads)
+    rows <- seq_len(data$samples)
+  }
+  if (length(rows) == 0L) return(NULL)
+  data$trainer <- model_trainer(self, data, FALSE, call)
+  new_evaluation(self, data, dataset, rows, threads, call)
+}
+
+limit_evaluation <- function(evaluation, batch_size, steps, arg, call = NULL) {
+  evaluation$batch_size <- batch_size
+  steps <- check_whole(steps, arg, null = TRUE, call = call)
+  if (!is.null(steps)) evaluation$rows <- utils::head(evaluation$rows, steps * batch_size)
+}
+
+# The values of an evaluation as a named list; in one call where no callback
+# wants to know of batches.
+evaluate_run <- function(evaluation, run) {
+  trainer <- evaluation$trainer
+  states <- function(rows) {
+    step_states(test_step(trainer$program, trainer$pointer, evaluation$dataset, trainer$columns, rows, evaluation$batch_size, trainer$variables, evaluation$threads))
+  }
+  logs <- run$logs
+  run$logs <- structure(list(), names = character())
+  notify(run, "on_test_begin")
+  if (length(run$listeners$on_test_batch_begin) + length(run$listeners$on_test_batch_end) == 0L) {
+    total <- states(evaluation$rows)
+  } else {
+    total <- 0
+    steps <- ceiling(length(evaluation$rows) / evaluation$batch_size)
+    for (step in seq_len(steps)) {
+      notify(run, "on_test_batch_begin", step)
+      total <- total + states(batch_rows(evaluation$rows, evaluation$batch_size, step))
+      run$logs <- logs_of(trainer$measures, total)
+      notify(run, "on_test_batch_end", step)
+    }
+  }
+  values <- logs_of(trainer$measures, total)
+  run$logs <- values
+  notify(run, "on_test_end")
+  run$logs <- logs
+  values
+}
+
+batch_rows <- function(rows, batch_size, step) rows[seq.int((step - 1L) * batch_size + 1L, min(step * batch_size, length(rows)))]

@@ -1,0 +1,67 @@
+# Losses and metrics of arrays, without a model: the engine runs a program
+# without nodes, whose prediction is its input.
+
+identity_program <- function() {
+  program_create(list(
+    values = 1L, masks = 0L, nodes = list(), variables = list(), inputs = 0L, outputs = 0L, output_masks = -1L
+  ), TRUE)
+}
+
+# A function of rows that gives what test_step() does for one measure; `truth`,
+# `prediction` and `weight` are arrays that fit each other.
+new_measurement <- function(data, truth, prediction, weight = NULL) {
+  kind <- resolve_kind(data$kind, dim(truth)[-1L], dim(prediction)[-1L])
+  if (kind == "root_mean_squared_error") kind <- "mean_squared_error"
+  plan <- list(
+    losses = list(if (data$family == "loss") c(list(kind = kind, reduction = data$reduction), data$options)),
+    metrics = if (data$family == "metric") list(c(list(output = 1L, kind = kind, weighted = TRUE), data$options)) else list(),
+    shapes = list(), trainable = logical(), penalties = list(), constraints = list()
+  )
+  program <- identity_program()
+  training <- training_create(plan, TRUE)
+  dataset <- dataset_create(c(list(prediction, truth), if (!is.null(weight)) list(weight)), TRUE, 1L)
+  columns <- list(y = 2L, sample_weight = if (is.null(weight)) 0L else 3L)
+  function(rows) test_step(program, training, dataset, columns, rows, length(rows), list(), 1L)
+}
+
+# Checked arrays; a vector is one sample per number.
+measure_input <- function(data, y_true, y_pred, sample_weight, call = NULL) {
+  if (inherits(y_pred, "attentive_variable")) y_pred <- as.array(y_pred)
+  if (!(is.numeric(y_pred) || is.logical(y_pred)) || is.factor(y_pred)) abort_argument(y_pred, "y_pred", "a numeric array", call = call)
+  prediction <- if (length(dim(y_pred)) < 2L) array(y_pred, c(length(y_pred), 1L)) else array(as.vector(y_pred), dim(y_pred))
+  shape <- dim(prediction)[-1L]
+  truth <- read_truth(y_true, list(data), shape, dim(prediction)[[1L]], "`y_true`", "y_true", call)
+  weight <- if (!is.null(sample_weight)) {
+    self <- list(outputs = list(NULL))
+    read_sample_weights(self, if (is.list(sample_weight)) sample_weight[[1L]] else sample_weight, list(shape), dim(prediction)[[1L]], call)[[1L]]
+  }
+  list(truth = truth, prediction = prediction, weight = weight)
+}
+
+measure_arrays <- function(data, y_true, y_pred, sample_weight, call = NULL) {
+  input <- measure_input(data, y_true, y_pred, sample_weight, call)
+  new_measurement(data, input$truth, input$prediction, input$weight)(seq_len(dim(input$prediction)[[1L]]))
+}
+
+# loss(y_true, y_pred, sample_weight): one number, or the values of all samples.
+call_loss <- function(data, y_true, y_pred, sample_weight, call = NULL) {
+  if (data$reduction == "none") {
+    values <- measure_values(data, y_true, y_pred, call)
+    return(if (is.null(sample_weight)) values else values * as.vector(sample_weight))
+  }
+  state <- measure_arrays(data, y_true, y_pred, sample_weight, call)$loss
+  state[[1L]] / state[[2L]]
+}
+
+# One value per sample, or per position of a sample: each is measured alone.
+measure_values <- function(data, y_true, y_pred, call = NULL) {
+  input <- measure_input(data, y_true, y_pred, NULL, call)
+  sizes <- dim(input$prediction)
+  positions <- prod(sizes[-length(sizes)])
+  prediction <- array(input$prediction, c(positions, sizes[[length(sizes)]]))
+  truth <- array(input$truth, c(positions, length(input$truth) / positions))
+  data$family <- "metric"
+  measure <- new_measurement(data, truth, prediction)
+  values <- vapply(seq_len(positions), function(i) metric_value(data$kind, measure(i)$metrics[[1L]]), 0)
+  if (length(sizes) == 2L) values else array(values, sizes[-length(sizes)])
+}

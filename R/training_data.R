@@ -1,0 +1,231 @@
+# Data for training and evaluation: from what a user gives to the columns of a
+# data set, checked, so that the engine finds nothing wrong.
+
+# list(
+#   arrays    the inputs, then the truths, then the sample weights
+#   columns   list(y =, sample_weight =): for each output the column, 0 for none
+#   truths    for each output the sizes of one sample's truth, NULL where there is none
+#   shapes    for each output the sizes of one sample's prediction
+#   samples   how many there are
+# )
+training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL, call = NULL, args = c("x", "y", "sample_weight")) {
+  check_is_data(x, args[[1L]], call)
+  inputs <- model_inputs(self, x, call)
+  samples <- count_samples(inputs, input_names(self), call)
+  for (i in seq_along(inputs)) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), args[[1L]], call)
+  shapes <- layer_output_shape(self, lapply(inputs, dim), call)
+  shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
+  resolved <- resolve_outputs(self, self$compiled, call)
+  truths <- read_truths(self, y, resolved, shapes, samples, call, args[[2L]])
+  weights <- read_sample_weights(self, sample_weight, shapes, samples, call, args[[3L]])
+  if (!is.null(class_weight)) {
+    weights[[1L]] <- with_class_weight(self, class_weight, truths[[1L]], shapes[[1L]], weights[[1L]], call)
+  }
+  column <- length(inputs)
+  columns <- list(y = integer(length(truths)), sample_weight = integer(length(truths)))
+  arrays <- inputs
+  for (kind in names(columns)) {
+    given <- if (kind == "y") truths else weights
+    for (i in which(!vapply(given, is.null, NA))) {
+      column <- column + 1L
+      columns[[kind]][[i]] <- column
+      arrays[[column]] <- given[[i]]
+    }
+  }
+  list(arrays = arrays, columns = columns, shapes = shapes, samples = samples,
+    truths = lapply(truths, function(truth) if (!is.null(truth)) dim(truth)[-1L]))
+}
+
+check_is_data <- function(x, arg, call = NULL) {
+  if (is.null(x)) abort_missing(arg, "the data of the model's inputs", call)
+  if (is.function(x) || inherits(x, "python.builtin.object")) {
+    abort_attentive("not_yet", sprintf("`%s` must be arrays; generators and data sets of other packages are not available yet.", arg), arg = arg, call = call)
+  }
+}
+
+count_samples <- function(arrays, names, call = NULL) {
+  counts <- vapply(arrays, function(x) dim(x)[[1L]], 0L)
+  if (length(unique(counts)) > 1L) {
+    abort_attentive("shape", paste0("The inputs have different numbers of samples: ",
+      paste0("\"", names, "\" ", counts, collapse = ", "), "."), call = call)
+  }
+  if (counts[[1L]] == 0L) abort_attentive("shape", "There are no samples: the first size of the data is 0.", call = call)
+  counts[[1L]]
+}
+
+# The rows of an array in which something is not as it should be, in words.
+say_rows <- function(wrong, size) {
+  rows <- sort(unique((which(wrong) - 1L) %% size + 1L))
+  shown <- paste(utils::head(rows, 5L), collapse = ", ")
+  sprintf("%s %s%s", if (length(rows) == 1L) "row" else "rows", shown, if (length(rows) > 5L) sprintf(", ... (%d in all)", length(rows)) else "")
+}
+
+check_no_missing <- function(x, what, arg, call = NULL) {
+  if (!anyNA(x)) return(invisible())
+  abort_attentive("argument", sprintf("There are missing values in %s: %s.", what, say_rows(is.na(x), dim(x)[[1L]])),
+    hint = "Training needs complete data: drop these rows or fill them in.", arg = arg, call = call
+  )
+}
+
+# Truths ---------------------------------------------------------------------------
+
+# For each output its truth as an array, NULL where nothing looks at it.
+read_truths <- function(self, y, resolved, shapes, samples, call = NULL, arg = "y") {
+  names <- output_names(self)
+  if (is.data.frame(y) || !is.list(y)) y <- list(if (is.data.frame(y)) as.matrix(y) else y)
+  if (length(names) > 1L && length(y) == 1L && is.null(y[[1L]])) y <- rep(list(NULL), length(names))
+  y <- by_output(self, y, arg, call, "arrays")
+  lapply(seq_along(names), function(i) {
+    kinds <- c(if (!is.null(resolved$losses[[i]])) list(resolved$losses[[i]]), resolved$metrics[[i]], resolved$weighted[[i]])
+    if (length(kinds) == 0L) return(NULL)
+    what <- if (length(names) == 1L) sprintf("`%s`", arg) else sprintf("`%s` of the output \"%s\"", arg, names[[i]])
+    if (is.null(y[[i]])) abort_attentive("argument", sprintf("%s is missing: the model \"%s\" was compiled with %s for it.", capitalized(what), self$name,
+      if (is.null(resolved$losses[[i]])) "metrics" else "a loss"), arg = arg, call = call)
+    read_truth(y[[i]], kinds, shapes[[i]], samples, what, arg, call)
+  })
+}
+
+read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL) {
+  if (is.factor(y)) y <- array(as.integer(y) - 1L, length(y))
+  if (is.data.frame(y)) y <- as.matrix(y)
+  if (!(is.numeric(y) || is.logical(y)) || (is.object(y) && !inherits(y, c("attentive_scores", "table")))) {
+    abort_attentive("argument", sprintf("%s must be a numeric array or a factor, not %s.", what, describe(y)),
+      hint = if (is.character(y)) "`factor(y)` makes classes of strings.", arg = arg, call = call
+    )
+  }
+  if (is.null(dim(y))) dim(y) <- length(y)
+  if (dim(y)[[1L]] != samples) {
+    abort_attentive("shape", sprintf("%s has %d samples, the inputs have %d.", what, dim(y)[[1L]], samples), arg = arg, call = call)
+  }
+  check_no_missing(y, what, arg, call)
+  for (data in kinds) {
+    kind <- resolve_kind(data$kind, dim(y)[-1L], shape)
+    check_truth_shape(dim(y)[-1L], kind, data$family, shape, what, arg, call)
+    if (is_sparse_kind(kind)) check_labels(y, shape[[length(shape)]], data$options$ignore_class, what, arg, call)
+  }
+  y
+}
+
+# Whether the sizes of a sample's truth go with those of its prediction: the
+# same, a last size of 1 may be missing on either side; for labels without the
+# axis of classes.
+check_truth_shape <- function(truth, kind, family, shape, what, arg, call = NULL) {
+  squeezed <- function(x) if (length(x) > 0L && x[[length(x)]] == 1L) x[-length(x)] else x
+  sparse <- is_sparse_kind(kind)
+  expected <- if (sparse) shape[-length(shape)] else shape
+  if (identical(as.integer(truth), as.integer(expected)) || identical(as.integer(squeezed(truth)), as.integer(if (sparse) expected else squeezed(expected)))) {
+    return(invisible())
+  }
+  labels <- !sparse && length(shape) > 0L && grepl("categorical", kind) && length(squeezed(truth)) == length(shape) - 1L
+  one_hot <- sparse && identical(as.integer(truth), as.integer(shape))
+  abort_attentive("shape",
+    sprintf("%s has the shape %s, but the %s \"%s\" needs %s for a prediction of shape %s.", what, format_shape(c(NA, truth)), family, kind,
+      format_shape(c(NA, expected)), format_shape(c(NA, shape))),
+    hint = c(
+      "The first size is the number of samples.",
+      if (labels) sprintf("For class numbers: \"sparse_%s\", or `to_categorical(y)`.", kind),
+      if (one_hot) sprintf("For one column per class: \"%s\".", sub("^sparse_", "", kind))
+    ), arg = arg, call = call
+  )
+}
+
+check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
+  wrong <- y < 0 | y >= classes
+  if (is.double(y)) wrong <- wrong | y != trunc(y)
+  if (!is.null(ignore_class)) wrong <- wrong & y != ignore_class
+  if (!any(wrong)) return(invisible())
+  found <- sort(unique(as.vector(y[wrong])))
+  abort_attentive("argument",
+    sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s %s %s.", what, classes - 1L, classes,
+      if (classes == 1L) "class" else "classes", say_rows(wrong, dim(y)[[1L]]), if (length(unique(which(wrong))) == 1L) "has" else "have",
+      paste0(paste(format(utils::head(found, 5L), trim = TRUE), collapse = ", "), if (length(found) > 5L) ", ...")),
+    hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
+  )
+}
+
+# Weights of samples ---------------------------------------------------------------
+
+read_sample_weights <- function(self, weights, shapes, samples, call = NULL, arg = "sample_weight") {
+  count <- length(shapes)
+  if (is.null(weights)) return(rep(list(NULL), count))
+  # one array serves all outputs
+  if (!is.list(weights) || is.data.frame(weights)) weights <- rep(list(weights), count) else weights <- by_output(self, weights, arg, call, "arrays")
+  Map(function(w, shape) {
+    if (is.null(w)) return(NULL)
+    if (is.data.frame(w)) w <- as.matrix(w)
+    if (!(is.numeric(w) || is.logical(w)) || is.factor(w)) abort_argument(w, arg, "a numeric array", call = call)
+    if (is.null(dim(w))) dim(w) <- length(w)
+    allowed <- c(samples, shape[-length(shape)])
+    if (length(dim(w)) == length(allowed) + 1L && dim(w)[[length(dim(w))]] == 1L) dim(w) <- dim(w)[-length(dim(w))]
+    if (length(dim(w)) > length(allowed) || !identical(as.integer(dim(w)), as.integer(allowed[seq_along(dim(w))]))) {
+      abort_attentive("shape", sprintf("`%s` must have one number for each sample, %d, not the shape %s.", arg, samples, format_shape(dim(w))),
+        hint = if (length(allowed) > 1L) sprintf("Or one for each position of the output: %s.", format_shape(allowed)), arg = arg, call = call
+      )
+    }
+    check_no_missing(w, sprintf("`%s`", arg), arg, call)
+    w
+  }, weights, shapes)
+}
+
+# The weights of samples from those of their classes, times `weights`.
+with_class_weight <- function(self, class_weight, truth, shape, weights, call = NULL) {
+  if (length(self$outputs) > 1L) {
+    abort_attentive("argument", "`class_weight` is for models with one output.", hint = "Give `sample_weight`, a list with an array for each output.",
+      arg = "class_weight", call = call)
+  }
+  class_weight <- check_class_weight(class_weight, call)
+  sizes <- dim(truth)
+  if (length(sizes) > 2L) {
+    abort_attentive("argument", sprintf("`class_weight` needs one class for each sample; `y` has the shape %s.", format_shape(sizes)),
+      hint = "Give `sample_weight`, an array with a number for each position.", arg = "class_weight", call = call)
+  }
+  classes <- if (length(sizes) == 2L && sizes[[2L]] > 1L) max.col(truth, ties.method = "first") - 1L else round(as.vector(truth))
+  found <- class_weight[as.character(classes)]
+  own <- array(ifelse(is.na(found), 1, found), sizes[[1L]])
+  if (is.null(weights)) own else weights * as.vector(own)
+}
+
+check_class_weight <- function(x, call = NULL) {
+  numbers <- if (is.list(x) && all(lengths(x) == 1L)) unlist(x) else x
+  named <- !is.null(names(numbers)) && all(grepl("^[0-9]+$", names(numbers))) && !anyDuplicated(names(numbers))
+  if (is.numeric(numbers) && all(is.finite(numbers)) && named) return(numbers)
+  abort_argument(x, "class_weight", "a list of numbers named by the classes, which count from 0",
+    hint = "For example `list(\"0\" = 1, \"1\" = 5)`. Classes that are not named have the weight 1.", call = call
+  )
+}
+
+# Rows -----------------------------------------------------------------------------
+
+# Which rows are trained on and which validated with.
+split_rows <- function(samples, split, call = NULL) {
+  split <- check_number(split, "validation_split", 0, 1, call = call)
+  if (split == 0) return(list(train = seq_len(samples), validate = integer()))
+  kept <- floor(samples * (1 - split))
+  if (kept < 1 || kept >= samples) {
+    abort_attentive("argument",
+      sprintf("`validation_split = %s` of %d samples leaves none for %s.", format(split), samples, if (kept < 1) "training" else "validation"),
+      arg = "validation_split", call = call
+    )
+  }
+  list(train = seq_len(kept), validate = seq.int(kept + 1, samples))
+}
+
+# validation_data: list(x, y) or list(x, y, sample_weight), maybe named.
+read_validation <- function(self, data, call = NULL) {
+  known <- c("x", "y", "sample_weight")
+  fits <- is.list(data) && !is.data.frame(data) && length(data) %in% 2:3 &&
+    (is.null(names(data)) || all(names(data) == "") || all(names(data) %in% c(known, "x_val", "y_val", "val_sample_weights")))
+  if (!fits) {
+    abort_argument(data, "validation_data", "a list of `x`, `y` and maybe `sample_weight`", call = call)
+  }
+  if (!is.null(names(data)) && all(names(data) != "")) {
+    place <- match(sub("_val$", "", sub("val_sample_weights", "sample_weight", names(data))), known)
+    data <- data[order(place)]
+  }
+  training_data(self, data[[1L]], data[[2L]], if (length(data) == 3L) data[[3L]], NULL, call,
+    c("validation_data[[1]]", "validation_data[[2]]", "validation_data[[3]]"))
+}
+
+new_dataset <- function(self, arrays, threads) {
+  dataset_create(lapply(arrays, function(x) if (is.object(x)) array(as.vector(x), dim(x)) else x), layer_dtype(self) == "float64", threads)
+}

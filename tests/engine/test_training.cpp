@@ -1,0 +1,341 @@
+// Optimizers against their formulas and Keras's numbers; a step of training
+// against a plain one; what adds up over batches.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "check.h"
+#include "optimizer.h"
+#include "random.h"
+#include "training.h"
+
+using namespace attentive;
+
+namespace {
+
+using Vector = std::vector<double>;
+
+bool near(double a, double b, double bound) { return std::fabs(a - b) <= bound; }
+
+// One weight under an optimizer.
+struct Optimized {
+  OptimizerOptions options;
+  Vector w;
+  std::vector<Vector> slots;
+  double step = 0;
+
+  Optimized(const OptimizerOptions &o, Vector start) : options(o), w(std::move(start)) {
+    slots.assign(slot_names(o).size(), Vector(w.size(), 0));
+  }
+  void update(const Vector &gradient, double rate, bool decayed = true) {
+    UpdatedWeight<double> target;
+    target.data = w.data();
+    target.size = static_cast<Index>(w.size());
+    target.decayed = decayed;
+    for (Vector &slot : slots)
+      target.slots.push_back(slot.data());
+    update_weight(options, gradient.data(), ++step, rate, target);
+  }
+};
+
+OptimizerOptions kind(OptimizerKind k) {
+  OptimizerOptions options;
+  options.kind = k;
+  return options;
+}
+
+// w = (1, -2), gradient (.5, -k) at step k = 1, 2, 3, learning rate .1
+void known_values() {
+  const auto after = [](const OptimizerOptions &options, double a, double b) {
+    Optimized o(options, {1, -2});
+    for (double k : {1, 2, 3})
+      o.update({.5, -k}, .1);
+    return near(o.w[0], a, 6e-6) && near(o.w[1], b, 6e-6);
+  };
+  OptimizerOptions sgd;
+  CHECK(after(sgd, .85, -1.4));
+  sgd.momentum = .9;
+  CHECK(after(sgd, .7195, -1.0490));
+  sgd.nesterov = true;
+  CHECK(after(sgd, .59755, -.5441));
+  OptimizerOptions adam = kind(OptimizerKind::adam);
+  CHECK(after(adam, .7, -1.70768));
+  adam.weight_decay = .01;
+  CHECK(after(adam, .69731, -1.70199));
+  CHECK(after(kind(OptimizerKind::rmsprop), .26226, -1.13899));
+}
+
+// Twenty steps in plain scalars beside the optimizer.
+void formulas() {
+  for (int variant = 0; variant < 4; ++variant) {
+    OptimizerOptions options = kind(variant < 2 ? OptimizerKind::adam : OptimizerKind::rmsprop);
+    options.amsgrad = variant == 1;
+    options.centered = variant == 3;
+    options.momentum = variant == 2 ? 0 : .8;
+    options.weight_decay = .02;
+    Optimized o(options, {.7});
+    double w = .7, m = 0, v = 0, most = 0, average = 0;
+    for (int t = 1; t <= 20; ++t) {
+      const double g = std::sin(3.0 * t) / t, rate = .05;
+      o.update({g}, rate);
+      w -= w * .02 * rate;
+      if (variant < 2) {
+        m = .9 * m + .1 * g;
+        v = .999 * v + .001 * g * g;
+        most = std::max(most, v);
+        w -= rate * std::sqrt(1 - std::pow(.999, t)) / (1 - std::pow(.9, t)) * m /
+             (std::sqrt(variant == 1 ? most : v) + 1e-7);
+      } else {
+        v = .9 * v + .1 * g * g;
+        average = .9 * average + .1 * g;
+        const double change =
+            rate * g / std::sqrt(variant == 3 ? v - average * average + 1e-7 : v + 1e-7);
+        m = .8 * m + change;
+        w -= variant == 2 ? change : m;
+      }
+      CHECK(near(o.w[0], w, 1e-13));
+    }
+  }
+  OptimizerOptions decaying;
+  decaying.weight_decay = .5;
+  Optimized excluded(decaying, {2});
+  excluded.update({0}, .1, false);
+  CHECK(excluded.w[0] == 2);
+  excluded.update({0}, .1);
+  CHECK(near(excluded.w[0], 1.9, 1e-15));
+}
+
+std::vector<Weight<double>> gradients(const std::vector<Vector> &all) {
+  std::vector<Weight<double>> weights(all.size() + 1); // the last has none
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    weights[i].size = static_cast<Index>(all[i].size());
+    weights[i].has_gradient = true;
+    weights[i].gradient = Buffer<double>(weights[i].size);
+    std::copy(all[i].begin(), all[i].end(), weights[i].gradient.data());
+  }
+  return weights;
+}
+
+void clipping() {
+  OptimizerOptions options;
+  std::vector<Weight<double>> w = gradients({{3, 4}, {.3, -.4}});
+  options.clipnorm = 1.0;
+  clip_gradients(options, w);
+  CHECK(near(w[0].gradient[0], .6, 1e-15) && near(w[0].gradient[1], .8, 1e-15));
+  CHECK(w[1].gradient[0] == .3 && w[1].gradient[1] == -.4);
+
+  options = OptimizerOptions();
+  options.global_clipnorm = 2.0;
+  w = gradients({{3, 4}, {0, 12}}); // norm 13
+  clip_gradients(options, w);
+  CHECK(near(w[0].gradient[1], 4 * 2.0 / 13, 1e-15) && near(w[1].gradient[1], 24.0 / 13, 1e-15));
+  w = gradients({{.3, .4}});
+  clip_gradients(options, w);
+  CHECK(w[0].gradient[0] == .3);
+  w = gradients({{std::numeric_limits<double>::infinity(), 1}, {1}});
+  clip_gradients(options, w);
+  CHECK(std::isnan(w[0].gradient[1]) && std::isnan(w[1].gradient[0]));
+
+  options = OptimizerOptions();
+  options.clipvalue = .5;
+  w = gradients({{3, -4, .1}});
+  clip_gradients(options, w);
+  CHECK(w[0].gradient[0] == .5 && w[0].gradient[1] == -.5 && w[0].gradient[2] == .1);
+}
+
+// A dense layer [3] -> [2] on ten samples.
+struct Setting {
+  Program<double> program;
+  Dataset<double> data; // x, y, sample weights
+  TrainingPlan<double> plan;
+  StepColumns columns;
+  Vector kernel = Vector(6), bias = Vector(2);
+
+  static ProgramPlan dense() {
+    ProgramPlan p;
+    p.values = 2;
+    p.weights = 2;
+    ProgramNode node;
+    node.op = "dense";
+    node.links.inputs = {0};
+    node.links.outputs = {1};
+    node.links.weights = {0, 1};
+    node.options.numbers["units"] = {2};
+    p.nodes = {node};
+    p.inputs = {0};
+    p.outputs = {1};
+    p.output_masks = {-1};
+    return p;
+  }
+
+  Setting() : program(dense()) {
+    const Dims shapes[] = {{10, 3}, {10, 2}, {10}};
+    for (const Dims &dims : shapes) {
+      DatasetColumn<double> column;
+      column.dims = dims;
+      column.data = Buffer<double>(count(dims));
+      fill_uniform(3, data.columns.size(), .1, 1, column.data.data(), column.data.size());
+      data.columns.push_back(std::move(column));
+    }
+    fill_normal(4, 1, 0, 1, kernel.data(), 6);
+    fill_normal(4, 2, 0, 1, bias.data(), 2);
+    plan.losses.resize(1);
+    plan.losses[0].wanted = true;
+    plan.weights.resize(2);
+    columns.targets = {1};
+    columns.sample_weights = {-1};
+  }
+
+  StepResult run(const std::vector<Index> &rows, bool backward) {
+    program.run().weights[0].data = kernel.data();
+    program.run().weights[0].size = 6;
+    program.run().weights[1].data = bias.data();
+    program.run().weights[1].size = 2;
+    return compute_step(program, plan, data, columns, rows.data(),
+                        static_cast<Index>(rows.size()), backward);
+  }
+
+  double prediction(Index row, Index unit) const {
+    double sum = bias[static_cast<std::size_t>(unit)];
+    for (Index j = 0; j < 3; ++j)
+      sum += data.columns[0].data[row * 3 + j] * kernel[static_cast<std::size_t>(j * 2 + unit)];
+    return sum;
+  }
+};
+
+void one_step() {
+  Setting s;
+  s.plan.metrics.resize(2);
+  s.plan.metrics[0].options = metric_of_name("mean_absolute_error");
+  s.plan.metrics[1].options = s.plan.metrics[0].options;
+  s.plan.metrics[1].weighted = true;
+  s.plan.losses[0].weight = 3;
+  s.columns.sample_weights = {2};
+  s.plan.weights[0].penalty = [](const double *w, Index size, double *gradient) {
+    double sum = 0;
+    for (Index i = 0; i < size; ++i) {
+      sum += .1 * w[i] * w[i];
+      if (gradient != nullptr)
+        gradient[i] = .2 * w[i];
+    }
+    return sum;
+  };
+  const std::vector<Index> rows = {7, 0, 3};
+  const StepResult result = s.run(rows, true);
+
+  double loss = 0, penalty = 0, error = 0, weighted_error = 0, weights = 0;
+  Vector d_kernel(6, 0), d_bias(2, 0);
+  for (Index row : rows)
+    for (Index unit = 0; unit < 2; ++unit) {
+      const double e = s.prediction(row, unit) - s.data.columns[1].data[row * 2 + unit];
+      const double w = s.data.columns[2].data[row];
+      loss += w * e * e / 6;
+      error += std::fabs(e) / 2;
+      weighted_error += w * std::fabs(e) / 2;
+      weights += w / 2;
+      const double d = 3 * 2 * w * e / 6;
+      d_bias[static_cast<std::size_t>(unit)] += d;
+      for (Index j = 0; j < 3; ++j)
+        d_kernel[static_cast<std::size_t>(j * 2 + unit)] += d * s.data.columns[0].data[row * 3 + j];
+    }
+  for (std::size_t i = 0; i < 6; ++i) {
+    penalty += .1 * s.kernel[i] * s.kernel[i];
+    d_kernel[i] += .2 * s.kernel[i];
+  }
+  CHECK(near(result.loss.sum, 3 * (3 * loss + penalty), 1e-12) && result.loss.weight == 3);
+  CHECK(near(result.losses[0].sum, 3 * loss, 1e-12));
+  CHECK(near(result.metrics[0].sum, error, 1e-12) && result.metrics[0].weight == 3);
+  CHECK(near(result.metrics[1].sum, weighted_error, 1e-12) &&
+        near(result.metrics[1].weight, weights, 1e-12));
+  for (std::size_t i = 0; i < 6; ++i)
+    CHECK(near(s.program.run().weights[0].gradient[static_cast<Index>(i)], d_kernel[i], 1e-12));
+  for (std::size_t i = 0; i < 2; ++i)
+    CHECK(near(s.program.run().weights[1].gradient[static_cast<Index>(i)], d_bias[i], 1e-12));
+
+  // a frozen weight has no gradient and no penalty
+  s.plan.weights[0].trainable = false;
+  const StepResult frozen = s.run(rows, true);
+  CHECK(near(frozen.loss.sum, 9 * loss, 1e-12));
+  CHECK(!s.program.run().weights[0].has_gradient && s.program.run().weights[1].has_gradient);
+}
+
+void reductions() {
+  Setting s;
+  s.columns.sample_weights = {2};
+  const std::vector<Index> rows = {1, 2};
+  const double mean = s.run(rows, false).losses[0].sum / 2;
+  s.plan.losses[0].reduction = Reduction::sum;
+  CHECK(near(s.run(rows, false).losses[0].sum / 2, 2 * mean, 1e-12));
+  s.plan.losses[0].reduction = Reduction::mean_with_sample_weight;
+  const double weight = s.data.columns[2].data[1] + s.data.columns[2].data[2];
+  CHECK(near(s.run(rows, false).losses[0].sum / 2, 2 * mean / weight, 1e-12));
+}
+
+void batches() {
+  Setting s;
+  s.plan.metrics.resize(1);
+  s.plan.metrics[0].options = metric_of_name("mean_squared_error");
+  std::vector<Index> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const StepResult whole = s.run(rows, false);
+  const StepResult parts = evaluate_rows(s.program, s.plan, s.data, s.columns, rows, 4);
+  CHECK(near(whole.loss.sum, parts.loss.sum, 1e-12) && parts.loss.weight == 10);
+  CHECK(near(whole.metrics[0].sum, parts.metrics[0].sum, 1e-12));
+  CHECK(near(whole.metrics[0].sum, whole.loss.sum, 1e-12));
+
+  const std::vector<Prediction<double>> predicted = predict_rows(s.program, s.data, {9, 3, 5}, 2);
+  CHECK(predicted.size() == 1 && predicted[0].dims == (Dims{3, 2}));
+  CHECK(near(predicted[0].data[2], s.prediction(3, 0), 1e-14));
+}
+
+void functions() {
+  Setting s;
+  const std::vector<Index> rows = {4, 8, 2};
+  const StepResult expected = s.run(rows, true);
+  const double gradient = s.program.run().weights[0].gradient[3];
+  s.plan.losses[0].hook = [](const Value<double> &p, const DatasetColumn<double> &y,
+                             double *values, double *d_p) {
+    for (Index n = 0; n < p.dims[0]; ++n) {
+      values[n] = 0;
+      for (Index j = 0; j < 2; ++j) {
+        const double e = p.data[n * 2 + j] - y.data[n * 2 + j];
+        values[n] += e * e / 2;
+        if (d_p != nullptr)
+          d_p[n * 2 + j] = e;
+      }
+    }
+  };
+  const StepResult result = s.run(rows, true);
+  CHECK(near(result.loss.sum, expected.loss.sum, 1e-12));
+  CHECK(near(s.program.run().weights[0].gradient[3], gradient, 1e-12));
+}
+
+void wrong_shapes() {
+  Setting s;
+  s.columns.targets = {2};
+  CHECK_THROWS(s.run({1}, false), std::invalid_argument);
+  s.columns.targets = {-1};
+  CHECK_THROWS(s.run({1}, false), std::invalid_argument);
+}
+
+void not_finite() {
+  Setting s;
+  s.data.columns[1].data[2] = std::numeric_limits<double>::quiet_NaN();
+  CHECK(!s.run({1}, true).finite);
+  CHECK(s.run({2}, true).finite);
+}
+
+} // namespace
+
+int main() {
+  known_values();
+  formulas();
+  clipping();
+  one_step();
+  reductions();
+  batches();
+  functions();
+  wrong_shapes();
+  not_finite();
+  return attentive_test::finish("test_training");
+}
