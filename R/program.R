@@ -49,7 +49,10 @@ run_layer <- function(self, inputs, mask, training, threads) {
 # A call in training counts: dropout draws by the number of the call.
 run_on_arrays <- function(self, program, inputs, training, threads) {
   calls <- if (is.null(self$calls)) 0 else self$calls
-  result <- program_run(program$pointer, inputs, program$variables, training, calls, threads)
+  result <- tryCatch(
+    program_run(program$pointer, inputs, program$variables, training, calls, threads),
+    `std::invalid_argument` = function(e) abort_attentive("argument", capitalized(conditionMessage(e)))
+  )
   if (training) self$calls <- calls + 1
   self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
   result$outputs

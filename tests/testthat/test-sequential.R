@@ -18,7 +18,7 @@ test_that("a sequential model applies its layers in order", {
 
 test_that("adding changes the model in place", {
   model <- keras_model_sequential(input_shape = 3)
-  expect_identical(layer_self_of(layer_dense(model, 2)), layer_self_of(model))
+  expect_identical(environment(layer_dense(model, 2)), environment(model))
   model$add(layer_dense(units = 4))
   expect_length(model$layers, 2)
   model |> layer_dropout(0.1)
@@ -29,8 +29,6 @@ test_that("adding changes the model in place", {
   pop_layer(model)
   expect_equal(dim(model(wave(c(2, 3)))), c(2L, 2L))
 })
-
-layer_self_of <- function(layer) environment(layer)
 
 test_that("a model without a shape takes that of its first input", {
   model <- keras_model_sequential() |> layer_dense(4) |> layer_global_max_pooling_1d()
