@@ -11,6 +11,7 @@ std::unique_ptr<Node<T>> make_node(const std::string &op, NodeLinks links,
       {"additive_attention", make_additive_attention_node<T>},
       {"dense", make_dense_node<T>},
       {"dot_attention", make_dot_attention_node<T>},
+      {"function", make_function_node<T>},
       {"multi_head_attention", make_multi_head_node<T>},
   };
   const auto found = makers.find(op);

@@ -38,6 +38,7 @@
 //                              nothing; axis of time [1]; keepdims
 //   global_max_pooling_1d      the same without mask
 //   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
+//   function                   1 or more -> what the function in the options gives
 //
 // Attention: inputs query, value, key (the value again where there is no other), all of one
 // rank, the axes that are attended over last before the features; masks of query, value, key
@@ -73,6 +74,7 @@ std::unique_ptr<Node<T>> make_additive_attention_node(NodeLinks, const NodeOptio
 template <class T> std::unique_ptr<Node<T>> make_dense_node(NodeLinks, const NodeOptions &);
 template <class T>
 std::unique_ptr<Node<T>> make_dot_attention_node(NodeLinks, const NodeOptions &);
+template <class T> std::unique_ptr<Node<T>> make_function_node(NodeLinks, const NodeOptions &);
 template <class T> std::unique_ptr<Node<T>> make_multi_head_node(NodeLinks, const NodeOptions &);
 
 // The gradients of a projection's kernel and bias into their places (either may
