@@ -23,11 +23,10 @@ layer_program <- function(self, inputs, masked) {
 }
 
 cached_program <- function(self, signature, make) {
-  dtype <- layer_dtype(self)
   program <- self$programs[[signature]]
   if (is.null(program) || !pointer_alive(program$pointer)) {
     plan <- make()
-    program <- list(pointer = program_create(plan, dtype == "float64"), variables = plan$variables)
+    program <- list(pointer = program_create(plan, layer_dtype(self) == "float64"), variables = plan$variables)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }
