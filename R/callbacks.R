@@ -256,7 +256,7 @@ as_callbacks <- function(callbacks, call = NULL) {
 
 # For each hook the callbacks that listen to it.
 listeners_of <- function(callbacks) {
-  wanted <- lapply(callbacks, callback_hooks)
+  wanted <- lapply(callbacks, function(callback) callback_hooks(callback))
   lapply(stats::setNames(nm = training_hooks), function(hook) callbacks[vapply(wanted, function(hooks) hook %in% hooks, NA)])
 }
 

@@ -80,14 +80,15 @@ variable_index <- function(builder, variable) {
 }
 
 # Adds one engine node; returns the index of its output value, or of several.
-# `options` are numbers, vectors of numbers or strings.
+# `options` are numbers, vectors of numbers or strings; `functions` are those of
+# the op "function": see src/r_program.h.
 add_node <- function(builder, op, inputs, options = list(), variables = list(), masks = integer(), mask_outputs = integer(),
-                     outputs = 1L) {
+                     outputs = 1L, functions = NULL) {
   made <- vapply(seq_len(outputs), function(i) new_value(builder), 0L)
   builder$nodes[[length(builder$nodes) + 1L]] <- list(
     op = op, inputs = as.integer(inputs), outputs = made, masks = as.integer(masks), mask_outputs = as.integer(mask_outputs),
     weights = vapply(variables, function(v) variable_index(builder, v), 0L),
-    numbers = lapply(Filter(Negate(is.character), options), as.double), texts = Filter(is.character, options)
+    numbers = lapply(Filter(Negate(is.character), options), as.double), texts = Filter(is.character, options), functions = functions
   )
   made
 }

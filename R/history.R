@@ -59,12 +59,13 @@ print.keras_training_history <- function(x, ...) {
 as.data.frame.keras_training_history <- function(x, ...) {
   metrics <- x$metrics
   epochs <- max(0L, as.integer(x$params$epochs), lengths(metrics))
-  base <- sub("^val_", "", names(metrics))
+  names <- as.character(names(metrics))
+  base <- sub("^val_", "", names)
   data.frame(
     epoch = rep(seq_len(epochs), length(metrics)),
     value = as.double(unlist(lapply(metrics, function(metric) c(metric, rep(NA_real_, epochs - length(metric)))), use.names = FALSE)),
     metric = factor(rep(base, each = epochs), unique(base)),
-    data = factor(rep(ifelse(startsWith(names(metrics), "val_"), "validation", "training"), each = epochs), c("training", "validation"))
+    data = factor(rep(ifelse(startsWith(names, "val_"), "validation", "training"), each = epochs), c("training", "validation"))
   )
 }
 

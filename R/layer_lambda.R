@@ -111,8 +111,17 @@ layer_emit.lambda <- function(self, builder, inputs, arguments) {
     made <- emit_traced(builder, self$traced, unname(inputs))
     return(if (is.null(made$value)) made else handle(made$value))
   }
-  abort_attentive("not_yet", sprintf("The function of the layer \"%s\" does what symbolic tensors cannot do.", self$name),
-    hint = "It may use `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers."
+  value <- add_node(builder, "function", vapply(unname(inputs), function(h) h$value, 0L), functions = list(
+    shape = function(dims) layer_output_shape(self, dims),
+    forward = function(arrays) call_lambda(self, arrays),
+    gradient = function(arrays, upstream) abort_no_gradient(self)
+  ))
+  handle(value)
+}
+
+abort_no_gradient <- function(self) {
+  abort_attentive("argument", sprintf("The function of the layer \"%s\" has no gradient: no weight before it can be trained.", self$name),
+    hint = c("It has one where it uses `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers only.", "`freeze_weights()` leaves the layers before it as they are.")
   )
 }
 

@@ -23,11 +23,10 @@ layer_program <- function(self, inputs, masked) {
 }
 
 cached_program <- function(self, signature, make) {
-  dtype <- layer_dtype(self)
   program <- self$programs[[signature]]
   if (is.null(program) || !pointer_alive(program$pointer)) {
     plan <- make()
-    program <- list(pointer = program_create(plan, dtype == "float64"), variables = plan$variables)
+    program <- list(pointer = program_create(plan, layer_dtype(self) == "float64"), variables = plan$variables)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }
@@ -58,13 +57,13 @@ run_on_arrays <- function(self, program, inputs, training, threads) {
   result$outputs
 }
 
-# The dtype in which a layer computes: a model computes in that of its weights.
+# The dtype in which a layer computes: a model computes in that of its weights,
+# one without weights in the more exact one of its layers and inputs.
 layer_dtype <- function(self) {
+  if (inherits(self, "input_layer")) return(self$input_dtype)
   if (!inherits(self, "model")) return(self$dtype)
   weights <- layer_weights(self)
-  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else {
-    vapply(Filter(function(inner) !inherits(inner, "input_layer"), self$layers), layer_dtype, "")
-  }
+  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else vapply(self$layers, layer_dtype, "")
   if (length(dtypes) == 0L) self$dtype else if ("float64" %in% dtypes) "float64" else "float32"
 }
 

@@ -37,6 +37,7 @@ ProgramPlan as_plan(const Rcpp::List &list) {
     made.links.mask_outputs = doorway::integers(doorway::entry(node, "mask_outputs"));
     made.links.weights = doorway::integers(doorway::entry(node, "weights"));
     made.options = doorway::as_options(node);
+    made.options.function = doorway::as_function(doorway::entry(node, "functions"));
     plan.nodes.push_back(std::move(made));
   }
   return plan;

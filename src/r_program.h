@@ -124,6 +124,56 @@ Rcpp::NumericVector write_array(const T *numbers, const Dims &dims, const Execut
   return array;
 }
 
+// An array of R's with the numbers of the engine's, and back.
+inline Rcpp::NumericVector as_r_array(const Array &array) {
+  return write_array(array.data.data(), array.dims, execution(1));
+}
+inline Array as_array(SEXP x) {
+  const Rcpp::NumericVector numbers(x);
+  Array array{dims_of(x), Buffer<double>(numbers.size())};
+  from_column_major(REAL(numbers), array.dims.data(), static_cast<int>(array.dims.size()),
+                    natural_order(array.dims.size()).data(), array.data.data(), execution(1));
+  return array;
+}
+
+// functions = list(shape = function(dims), forward = function(arrays), gradient = NULL or
+// function(arrays, upstream)): dims and arrays are lists, one an input; gradient gives such a
+// list of arrays.
+inline std::shared_ptr<const NodeFunction> as_function(SEXP functions) {
+  if (Rf_isNull(functions))
+    return nullptr;
+  const Rcpp::List list(functions);
+  const auto as_list = [](const std::vector<Array> &arrays) {
+    Rcpp::List result;
+    for (const Array &array : arrays)
+      result.push_back(as_r_array(array));
+    return result;
+  };
+  auto function = std::make_shared<NodeFunction>();
+  const Rcpp::Function shape = list["shape"], forward = list["forward"];
+  function->shape = [=](const std::vector<Dims> &inputs) {
+    Rcpp::List dims;
+    for (const Dims &input : inputs)
+      dims.push_back(Rcpp::IntegerVector(input.begin(), input.end()));
+    const std::vector<int> made = Rcpp::as<std::vector<int>>(shape(dims));
+    return Dims(made.begin(), made.end());
+  };
+  function->forward = [=](const std::vector<Array> &inputs) {
+    return as_array(Rcpp::RObject(forward(as_list(inputs))));
+  };
+  if (!Rf_isNull(entry(list, "gradient"))) {
+    const Rcpp::Function gradient = list["gradient"];
+    function->backward = [=](const std::vector<Array> &inputs, const Array &upstream) {
+      const Rcpp::List made = gradient(as_list(inputs), as_r_array(upstream));
+      std::vector<Array> arrays;
+      for (R_xlen_t i = 0; i < made.size(); ++i)
+        arrays.push_back(as_array(made[i]));
+      return arrays;
+    };
+  }
+  return function;
+}
+
 // Rows as the engine counts them; `rows` count from 1, NULL means all.
 template <class T> std::vector<Index> as_rows(SEXP rows, const Dataset<T> &dataset) {
   const Index samples = dataset.columns.empty() ? 0 : dataset.columns[0].samples();

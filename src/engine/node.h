@@ -3,6 +3,7 @@
 // back. A program (program.h) is a list of nodes in order.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -76,10 +77,27 @@ template <class T, class Owner> GradientPlace<T> gradient_place(Owner &owner, In
   return place;
 }
 
+// What a function from outside computes on, row-major.
+struct Array {
+  Dims dims;
+  Buffer<double> data;
+};
+
+// A function from outside (of R) as a node. It is called on the calling thread
+// and may throw.
+struct NodeFunction {
+  std::function<Dims(const std::vector<Dims> &inputs)> shape;
+  std::function<Array(const std::vector<Array> &inputs)> forward;
+  // The gradients of the inputs, given that of the output; may be null.
+  std::function<std::vector<Array>(const std::vector<Array> &inputs, const Array &d_output)>
+      backward;
+};
+
 // Options of a node as R hands them over.
 struct NodeOptions {
   std::map<std::string, std::vector<double>> numbers;
   std::map<std::string, std::string> texts;
+  std::shared_ptr<const NodeFunction> function; // of the op "function"
 
   double number(const std::string &name, double otherwise) const {
     const auto found = numbers.find(name);

@@ -38,6 +38,7 @@
 //                              nothing; axis of time [1]; keepdims
 //   global_max_pooling_1d      the same without mask
 //   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
+//   function                   1 or more -> what the function in the options gives
 //
 // Attention: inputs query, value, key (the value again where there is no other), all of one
 // rank, the axes that are attended over last before the features; masks of query, value, key
@@ -87,6 +88,7 @@ ATTENTIVE_DECLARE(make_dense_node)
 ATTENTIVE_DECLARE(make_dot_attention_node)
 ATTENTIVE_DECLARE(make_dropout_node)
 ATTENTIVE_DECLARE(make_embedding_node)
+ATTENTIVE_DECLARE(make_function_node)
 ATTENTIVE_DECLARE(make_layer_normalization_node)
 ATTENTIVE_DECLARE(make_mask_and_node)
 ATTENTIVE_DECLARE(make_mask_concatenate_node)

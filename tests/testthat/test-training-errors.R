@@ -1,0 +1,125 @@
+# What goes wrong before and in a training: classed errors that say where.
+
+x <- wave(c(10, 2))
+y <- as.vector(x %*% c(2, -1))
+
+plain <- function(...) {
+  model <- fill(linear_model(2))
+  compile(model, "sgd", "mse", ...)
+  model
+}
+
+classifier <- function(loss = "sparse_categorical_crossentropy") {
+  model <- fill(linear_model(2, 3, activation = "softmax"))
+  compile(model, "sgd", loss)
+  model
+}
+
+argument <- "attentive_error_argument"
+shape <- "attentive_error_shape"
+
+test_that("a model must be compiled, with a loss", {
+  model <- linear_model(2)
+  for (call in list(quote(fit(model, x, y)), quote(evaluate(model, x, y)), quote(train_on_batch(model, x, y)), quote(test_on_batch(model, x, y)))) {
+    expect_error(eval(call), "compile(model", fixed = TRUE, class = "attentive_error_state")
+  }
+  expect_identical(dim(predict(model, x)), c(10L, 1L))
+  compile(model)
+  expect_error(fit(model, x, y), "without a loss", class = "attentive_error_state")
+  expect_error(compile(layer_dense(units = 2), "sgd"), "Only models", class = argument)
+  expect_error(fit(layer_dense(units = 2), x, y), "Only models", class = argument)
+  expect_error(train_on_batch(layer_dense(units = 2), x, y), "Only models", class = argument)
+  expect_error(evaluate(3), class = argument)
+})
+
+test_that("compile says what it does not know", {
+  model <- linear_model(2)
+  expect_error(compile(model, "adan", "mse"), "adam", class = "attentive_error_name")
+  expect_error(compile(model, "adam", "msee"), "mse", class = "attentive_error_name")
+  expect_error(compile(model, "adam", "mse", metrics = "accurate"), "accuracy", class = "attentive_error_name")
+  expect_error(compile(model, "adam", "mse", weighted_metric = "mae"), "weighted_metrics", class = "attentive_error_name")
+  expect_error(compile(model, "adam", list("mse", "mae")), "2 losses", class = argument)
+  expect_error(compile(model, "adam", list(dense_x = "mse")), "no output", class = "attentive_error_name")
+  expect_error(compile(model, "adam", "mse", metrics = list(acc = "accuracy")), "no output", class = "attentive_error_name")
+  expect_error(compile(model, "adam", "mse", loss_weights = "a"), class = argument)
+  expect_error(compile(model, "adam", "mse", loss_weights = c(1, 2)), class = argument)
+  expect_error(compile(model, "adam", loss_huber(reduction = NULL)), "reduction", class = argument)
+  # a model that was compiled before is as it was
+  compile(model, "adam", "mse")
+  before <- model$optimizer
+  try(compile(model, "adan", "mse"), silent = TRUE)
+  expect_identical(model$optimizer, before)
+})
+
+test_that("data must be there, complete and of one length", {
+  expect_error(fit(plain()), "`x` is missing", class = argument)
+  expect_error(fit(plain(), x), "`y` is missing", class = argument)
+  expect_error(fit(plain(), x, y[-1]), "9 samples, the inputs have 10", class = shape)
+  expect_error(fit(plain(), x[0, ], y[0]), "no samples", class = shape)
+  expect_error(fit(plain(), wave(c(10, 3)), y), "must have the shape [?, 2], not [10, 3]", fixed = TRUE, class = shape)
+  expect_error(fit(plain(), x, cbind(y, y)), "[?, 2]", fixed = TRUE, class = shape)
+  z <- x
+  z[c(3, 7), 2] <- NA
+  expect_error(fit(plain(), z, y), "rows 3, 7", class = argument)
+  expect_error(fit(plain(), x, replace(y, 9, NaN)), "row 9", class = argument)
+  expect_error(fit(plain(), x, rep(NA_real_, 10)), "10 in all", class = argument)
+  expect_error(evaluate(plain(), z, y), "rows 3, 7", class = argument)
+  expect_error(train_on_batch(plain(), z, y), "rows 3, 7", class = argument)
+  expect_error(fit(plain(), "a", y), class = argument)
+  expect_error(fit(plain(), x, letters[1:10]), "factor", class = argument)
+  expect_error(fit(plain(), x, list(y, y)), "2 arrays", class = argument)
+  expect_error(fit(plain(), function() NULL, y), class = "attentive_error_not_yet")
+  expect_error(predict(plain()), class = argument)
+})
+
+test_that("labels must be class numbers from 0", {
+  labels <- rep_len(0:2, 10)
+  expect_error(fit(classifier(), x, replace(labels, c(2, 5), 7)), "rows 2, 5 have 7", class = argument)
+  expect_error(fit(classifier(), x, labels + 1), "count from 1", class = argument)
+  expect_error(fit(classifier(), x, labels + 0.5), class = argument)
+  expect_error(fit(classifier(), x, replace(labels, 1, -1)), "row 1 has -1", class = argument)
+  expect_error(fit(classifier("categorical_crossentropy"), x, labels), "sparse_categorical_crossentropy", class = shape)
+  expect_error(fit(classifier(), x, diag(3)[labels + 1, ]), "categorical_crossentropy", class = shape)
+  ignoring <- classifier(loss_sparse_categorical_crossentropy(ignore_class = -1))
+  expect_silent(fit(ignoring, x, replace(labels, 1, -1), verbose = 0))
+})
+
+test_that("the other arguments are checked before anything happens", {
+  model <- plain()
+  before <- get_weights(model)
+  expect_error(fit(model, x, y, batch_size = 0), class = argument)
+  expect_error(fit(model, x, y, epochs = 1.5), class = argument)
+  expect_error(fit(model, x, y, validation_split = 1.2), class = argument)
+  expect_error(fit(model, x, y, validation_split = 0.99), "training", class = argument)
+  expect_error(fit(model, x, y, validation_data = x), class = argument)
+  expect_error(fit(model, x, y, validation_data = list(x, y[1:3])), class = shape)
+  expect_error(fit(model, x, y, shuffle = "batch"), class = argument)
+  expect_error(fit(model, x, y, verbose = 3), class = argument)
+  expect_error(fit(model, x, y, epoch = 3), class = "attentive_error_name")
+  expect_error(fit(model, x, y, treads = 3), "threads", class = "attentive_error_name")
+  expect_error(fit(model, x, y, sample_weight = 1:3), class = shape)
+  expect_error(fit(model, x, y, sample_weight = replace(1:10, 4, NA)), "row 4", class = argument)
+  expect_error(fit(model, x, y, sample_weight = "a"), class = argument)
+  expect_error(fit(model, x, y, class_weight = c(1, 2)), "named by the classes", class = argument)
+  expect_error(fit(model, x, y, class_weight = list(a = 1)), class = argument)
+  expect_error(fit(model, x, y, callbacks = "early"), class = argument)
+  expect_error(fit(model, x, y, steps_per_epoch = 0), class = argument)
+  expect_error(evaluate(model, x, y, steps = 0), class = argument)
+  expect_error(evaluate(model, x, y, sample_wieght = 1), "sample_weight", class = "attentive_error_name")
+  expect_identical(get_weights(model), before)
+  expect_identical(as.double(model$optimizer$iterations), 0)
+})
+
+test_that("a loss that is not finite ends the training before the step", {
+  model <- fill(linear_model(2))
+  compile(model, optimizer_sgd(1e200), "mse")
+  error <- expect_error(
+    fit(model, x, y, batch_size = 5, epochs = 4, shuffle = FALSE, verbose = 0),
+    "epoch 1, step 2, with the rows 6, 7, 8, 9, 10", class = "attentive_error_loss"
+  )
+  expect_identical(error$rows, 6:10)
+  expect_identical(c(error$epoch, error$step), c(1L, 2L))
+  expect_true(all(is.finite(unlist(get_weights(model)))))
+  expect_identical(as.double(model$optimizer$iterations), 1)
+  expect_error(train_on_batch(model, x * 1e200, y), class = "attentive_error_loss")
+})
