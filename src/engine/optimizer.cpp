@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/table.h"
+
 namespace attentive {
 namespace {
 
@@ -44,15 +46,13 @@ template <class T>
 void adam(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
   const T fresh_1 = static_cast<T>(1 - options.beta_1), fresh_2 = static_cast<T>(1 - options.beta_2);
   const T epsilon = static_cast<T>(options.epsilon);
-  T *m = w.slots[0], *v = w.slots[1], *most = options.amsgrad ? w.slots[2] : nullptr;
-  for (Index i = 0; i < w.size; ++i) {
-    m[i] += (g[i] - m[i]) * fresh_1;
-    v[i] += (g[i] * g[i] - v[i]) * fresh_2;
-    T size = v[i];
-    if (most != nullptr)
-      size = most[i] = std::max(most[i], v[i]);
-    w.data[i] -= m[i] * rate / (std::sqrt(size) + epsilon);
-  }
+  AdamArrays<T> arrays;
+  arrays.gradient = g;
+  arrays.momentum = w.slots[0];
+  arrays.velocity = w.slots[1];
+  arrays.largest = options.amsgrad ? w.slots[2] : nullptr;
+  arrays.weight = w.data;
+  kernels<T>().optimizer.adam(w.size, arrays, fresh_1, fresh_2, rate, epsilon);
 }
 
 // epsilon is inside the root.

@@ -9,6 +9,8 @@
 
 #include "dropout_kernel.h"
 
+#include "optimizer_kernel.h"
+
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
@@ -16,5 +18,6 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.matmul = matmul_kernels<S>();
   table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
+  table.optimizer = optimizer_kernels<S>();
   return table;
 }

@@ -8,6 +8,7 @@
 //   zero() set(x) load(p) store(p, v)         memory need not be aligned
 //   load_first(p, n) store_first(p, v, n)     the first n lanes, 0 <= n <= kLanes
 //   add sub mul div                           a + b, a - b, a * b, a / b
+//   sqrt(v)
 //   fma(a, b, c)                              a * b + c
 //   max(a, b)                                 b where either is NaN
 //   keep(v, bits)                             0 in the lanes whose bit is 0

@@ -49,6 +49,7 @@ struct VecFloat {
   ATTENTIVE_INLINE V sub(V a, V b) { return _mm256_sub_ps(a, b); }
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm256_div_ps(a, b); }
+  ATTENTIVE_INLINE V sqrt(V v) { return _mm256_sqrt_ps(v); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
@@ -116,6 +117,7 @@ struct VecDouble {
   ATTENTIVE_INLINE V sub(V a, V b) { return _mm256_sub_pd(a, b); }
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm256_mul_pd(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm256_div_pd(a, b); }
+  ATTENTIVE_INLINE V sqrt(V v) { return _mm256_sqrt_pd(v); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {

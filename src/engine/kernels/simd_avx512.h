@@ -16,6 +16,7 @@ struct VecFloat {
   ATTENTIVE_INLINE V sub(V a, V b) { return _mm512_sub_ps(a, b); }
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm512_div_ps(a, b); }
+  ATTENTIVE_INLINE V sqrt(V v) { return _mm512_maskz_sqrt_ps(0xffff, v); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xffff, a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
@@ -79,6 +80,7 @@ struct VecDouble {
   ATTENTIVE_INLINE V sub(V a, V b) { return _mm512_sub_pd(a, b); }
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_pd(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm512_div_pd(a, b); }
+  ATTENTIVE_INLINE V sqrt(V v) { return _mm512_maskz_sqrt_pd(0xff, v); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xff, a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {

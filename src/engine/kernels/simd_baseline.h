@@ -31,6 +31,12 @@ template <class T, class I, int kN> struct PlainVec {
   ATTENTIVE_INLINE V sub(V a, V b) { return a - b; }
   ATTENTIVE_INLINE V mul(V a, V b) { return a * b; }
   ATTENTIVE_INLINE V div(V a, V b) { return a / b; }
+  ATTENTIVE_INLINE V sqrt(V v) {
+    for (int i = 0; i < kN; ++i)
+      v[i] = sizeof(T) == 4 ? static_cast<T>(__builtin_sqrtf(static_cast<float>(v[i])))
+                            : static_cast<T>(__builtin_sqrt(static_cast<double>(v[i])));
+    return v;
+  }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return a * b + c; }
   ATTENTIVE_INLINE V blend(Bits mask, V a, V b) {
     return reinterpret_cast<V>((reinterpret_cast<Bits>(a) & mask) |

@@ -12,6 +12,7 @@
 #include "matmul_table.h"
 #include "backward_table.h"
 #include "dropout_table.h"
+#include "optimizer_table.h"
 
 namespace attentive {
 
@@ -22,6 +23,7 @@ template <class T> struct Kernels {
   MatmulKernels<T> matmul;
   BackwardKernels<T> backward;
   DropoutKernels dropout;
+  OptimizerKernels<T> optimizer;
 };
 
 // The kernels of the level in use (cpu.h).
