@@ -191,8 +191,8 @@ layer_emit.unprojected_attention <- function(self, builder, inputs, arguments) {
 # Query, value and key as values of the program, transposed where `order` says so;
 # what plays several parts stays one value.
 attention_values <- function(builder, inputs, order = NULL) {
-  key <- if (is.null(inputs$key)) inputs$value else inputs$key
-  values <- c(inputs$query$value, inputs$value$value, key$value)
+  key <- inputs[[if (is.null(inputs[["key"]])) "value" else "key"]] # `$` would take key_mask for it
+  values <- c(inputs[["query"]]$value, inputs[["value"]]$value, key$value)
   if (is.null(order)) return(values)
   distinct <- unique(values)
   moved <- vapply(distinct, function(value) add_node(builder, "transpose", value, list(order = order)), 0L)
@@ -225,7 +225,7 @@ scores_option <- function(arguments) if (arguments$scores == 2L) list(scores = "
 
 # The output has the query's mask, the scores have none.
 attention_handles <- function(self, builder, made, inputs) {
-  handles <- list(handle(made[[1L]], inputs$query$mask))
+  handles <- list(handle(made[[1L]], inputs[["query"]]$mask))
   if (length(made) > 1L) handles[[2L]] <- handle(made[[2L]])
   if (isTRUE(self$regularizes_result)) handles <- lapply(handles, function(h) emit_activity(self, builder, h))
   handles

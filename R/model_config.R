@@ -200,7 +200,7 @@ call_from_config <- function(item, layers, tensors, call = NULL) {
         hint = paste0("Known operations: ", or_list(unname(operation_classes)), "."), call = call
       )
     }
-    made <- apply_operation(operation, lapply(item$node$args, give), call)
+    made <- apply_operation(operation, lapply(item$node$args, give), call, item$name)
   }
   if (is_symbolic(made)) made <- list(made)
   for (i in seq_along(made)) tensors[[paste0(id, "/", i - 1L)]] <- made[[i]]

@@ -12,7 +12,8 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   check_is_data(x, args[[1L]], call)
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
-  for (i in seq_along(inputs)) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), args[[1L]], call)
+  for (i in seq_along(inputs)) check_no_missing(inputs[[i]], input_label(self, i), args[[1L]], call)
+  check_ids(self, inputs, args[[1L]], call)
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
@@ -65,6 +66,31 @@ check_no_missing <- function(x, what, arg, call = NULL) {
   abort_attentive("argument", sprintf("There are missing values in %s: %s.", what, say_rows(is.na(x), dim(x)[[1L]])),
     hint = "Training needs complete data: drop these rows or fill them in.", arg = arg, call = call
   )
+}
+
+input_label <- function(self, i) sprintf("the input \"%s\"", input_names(self)[[i]])
+
+# Ids that go straight into an embedding: told with their rows, before anything is computed.
+check_ids <- function(self, inputs, arg, call = NULL) {
+  for (node in self$nodes) {
+    if (!inherits(node$self, "embedding")) next
+    i <- which(vapply(self$inputs, identical, NA, node$inputs[[1L]]))
+    if (length(i) == 0L) next
+    ids <- inputs[[i[[1L]]]]
+    last <- node$self$input_dim - 1L
+    wrong <- !is.na(ids) & (trunc(ids) < 0 | trunc(ids) > last)
+    if (!any(wrong)) next # missing ones are told of elsewhere
+    abort_attentive("argument",
+      sprintf("The embedding \"%s\" takes ids from 0 to %d; in %s %s %s %s.", node$self$name, last, input_label(self, i[[1L]]),
+        say_rows(wrong, dim(ids)[[1L]]), if (length(which(wrong)) == 1L) "has" else "have", say_values(ids[wrong])),
+      hint = sprintf("A larger `input_dim` makes room for more, `layer_embedding(input_dim = %s)`.", format(max(ids) + 1)), arg = arg, call = call
+    )
+  }
+}
+
+say_values <- function(x) {
+  found <- sort(unique(as.vector(x)))
+  paste0(paste(format(utils::head(found, 5L), trim = TRUE), collapse = ", "), if (length(found) > 5L) ", ...")
 }
 
 # Truths ---------------------------------------------------------------------------
@@ -134,11 +160,10 @@ check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
   if (is.double(y)) wrong <- wrong | y != trunc(y)
   if (!is.null(ignore_class)) wrong <- wrong & y != ignore_class
   if (!any(wrong)) return(invisible())
-  found <- sort(unique(as.vector(y[wrong])))
   abort_attentive("argument",
     sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s %s %s.", what, classes - 1L, classes,
       if (classes == 1L) "class" else "classes", say_rows(wrong, dim(y)[[1L]]), if (length(unique(which(wrong))) == 1L) "has" else "have",
-      paste0(paste(format(utils::head(found, 5L), trim = TRUE), collapse = ", "), if (length(found) > 5L) ", ...")),
+      say_values(y[wrong])),
     hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
   )
 }
@@ -227,5 +252,5 @@ read_validation <- function(self, data, call = NULL) {
 }
 
 new_dataset <- function(self, arrays, threads) {
-  dataset_create(lapply(arrays, function(x) if (is.object(x)) array(as.vector(x), dim(x)) else x), layer_dtype(self) == "float64", threads)
+  dataset_create(lapply(arrays, function(x) if (is.object(x)) array(as.vector(x), dim(x)) else x), model_program(self)$float64, threads)
 }

@@ -1,5 +1,5 @@
-// x[..., D] kernel[D, P] + bias[P] -> [..., P]
-#include "nodes.h"
+// activation(x[..., D] kernel[D, P] + bias[P]) -> [..., P]
+#include "node_activation.h"
 #include "projection.h"
 
 namespace attentive {
@@ -8,24 +8,40 @@ namespace {
 // weights: kernel, bias (or none)
 template <class T> class DenseNode final : public Node<T> {
 public:
-  DenseNode(NodeLinks links, Index units) : Node<T>(std::move(links)), units_(units) {}
+  DenseNode(NodeLinks links, const NodeOptions &options)
+      : Node<T>(std::move(links)), units_(static_cast<Index>(options.number("units", 0))),
+        activation_(options.text("activation", "linear"), options) {}
 
   void plan(Run<T> &run) override {
     const Dims &dims = this->input(run).dims;
     features_ = dims.back();
-    rows_ = count(dims) / (features_ == 0 ? 1 : features_);
+    rows_ = count(Dims(dims.begin(), dims.end() - 1));
     Dims out = dims;
     out.back() = units_;
     this->output(run).dims = out;
+    if (activation_.needs_x())
+      bent_ = Buffer<T>(rows_ * units_);
+    if (!activation_.linear())
+      d_bent_ = Buffer<T>(rows_ * units_);
   }
 
   void forward(Run<T> &run) override {
+    Value<T> &y = this->output(run);
+    T *before = activation_.needs_x() ? bent_.data() : y.data.data();
     projection_forward<T>(this->input(run).data.data(), dense(run), rows_, features_, units_,
-                          this->output(run).data.data(), run.execution);
+                          before, run.execution);
+    if (!activation_.linear())
+      activation_.forward(before, y.data.data(), y.dims, run.execution);
   }
 
   void backward(Run<T> &run) override {
-    const T *d_y = this->output(run).gradient.data();
+    const Value<T> &y = this->output(run);
+    const T *d_y = y.gradient.data();
+    if (!activation_.linear()) {
+      activation_.backward(activation_.needs_x() ? bent_.data() : y.data.data(), y.data.data(), d_y,
+                           {d_bent_.data(), false}, y.dims, run.execution);
+      d_y = d_bent_.data();
+    }
     add_projection_weights(this->input(run).data.data(), d_y, rows_, features_, units_,
                            this->weight_gradient(run, 0), this->weight_gradient(run, 1), run);
     const GradientPlace<T> d_x = this->input_gradient(run);
@@ -41,6 +57,8 @@ private:
   }
 
   Index units_, rows_ = 0, features_ = 0;
+  LayerActivation<T> activation_;
+  Buffer<T> bent_, d_bent_; // what the activation bends, where it must be kept; its gradient
 };
 
 } // namespace
@@ -61,19 +79,17 @@ void add_projection_weights(const T *x, const T *d_y, Index rows, Index features
     bias.data[i] += bias_part[i];
 }
 
-template <class T>
-std::unique_ptr<Node<T>> make_dense_node(NodeLinks links, const NodeOptions &options) {
-  return std::make_unique<DenseNode<T>>(std::move(links),
-                                        static_cast<Index>(options.number("units", 0)));
-}
-
 template void add_projection_weights<float>(const float *, const float *, Index, Index, Index,
                                             GradientPlace<float>, GradientPlace<float>,
                                             Run<float> &);
 template void add_projection_weights<double>(const double *, const double *, Index, Index, Index,
                                              GradientPlace<double>, GradientPlace<double>,
                                              Run<double> &);
-template std::unique_ptr<Node<float>> make_dense_node<float>(NodeLinks, const NodeOptions &);
-template std::unique_ptr<Node<double>> make_dense_node<double>(NodeLinks, const NodeOptions &);
+
+template <class T>
+std::unique_ptr<Node<T>> make_dense_node(NodeLinks links, const NodeOptions &options) {
+  return std::make_unique<DenseNode<T>>(std::move(links), options);
+}
+ATTENTIVE_MAKER(make_dense_node)
 
 } // namespace attentive

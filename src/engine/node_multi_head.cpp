@@ -134,7 +134,6 @@ std::unique_ptr<Node<T>> make_multi_head_node(NodeLinks links, const NodeOptions
   return std::make_unique<MultiHeadNode<T>>(std::move(links), options);
 }
 
-template std::unique_ptr<Node<float>> make_multi_head_node<float>(NodeLinks, const NodeOptions &);
-template std::unique_ptr<Node<double>> make_multi_head_node<double>(NodeLinks, const NodeOptions &);
+ATTENTIVE_MAKER(make_multi_head_node)
 
 } // namespace attentive

@@ -106,13 +106,7 @@ std::unique_ptr<Node<T>> make_additive_attention_node(NodeLinks links, const Nod
   return std::make_unique<PlainNode<T>>(std::move(links), options, false);
 }
 
-template std::unique_ptr<Node<float>> make_dot_attention_node<float>(NodeLinks,
-                                                                     const NodeOptions &);
-template std::unique_ptr<Node<double>> make_dot_attention_node<double>(NodeLinks,
-                                                                       const NodeOptions &);
-template std::unique_ptr<Node<float>> make_additive_attention_node<float>(NodeLinks,
-                                                                          const NodeOptions &);
-template std::unique_ptr<Node<double>> make_additive_attention_node<double>(NodeLinks,
-                                                                            const NodeOptions &);
+ATTENTIVE_MAKER(make_dot_attention_node)
+ATTENTIVE_MAKER(make_additive_attention_node)
 
 } // namespace attentive

@@ -8,11 +8,30 @@ template <class T>
 std::unique_ptr<Node<T>> make_node(const std::string &op, NodeLinks links,
                                    const NodeOptions &options) {
   static const std::map<std::string, NodeMaker<T>> makers = {
+      {"activation", make_activation_node<T>},
+      {"activity_penalty", make_activity_penalty_node<T>},
       {"additive_attention", make_additive_attention_node<T>},
+      {"binary", make_binary_node<T>},
+      {"cast", make_cast_node<T>},
+      {"concatenate", make_concatenate_node<T>},
+      {"constant", make_constant_node<T>},
       {"dense", make_dense_node<T>},
       {"dot_attention", make_dot_attention_node<T>},
+      {"dropout", make_dropout_node<T>},
+      {"embedding", make_embedding_node<T>},
       {"function", make_function_node<T>},
+      {"global_average_pooling_1d", make_average_pooling_node<T>},
+      {"global_max_pooling_1d", make_max_pooling_node<T>},
+      {"layer_normalization", make_layer_normalization_node<T>},
+      {"mask_and", make_mask_and_node<T>},
+      {"mask_concatenate", make_mask_concatenate_node<T>},
+      {"mask_or", make_mask_or_node<T>},
+      {"merge", make_merge_node<T>},
       {"multi_head_attention", make_multi_head_node<T>},
+      {"reshape", make_reshape_node<T>},
+      {"token_mask", make_token_mask_node<T>},
+      {"transpose", make_transpose_node<T>},
+      {"unary", make_unary_node<T>},
   };
   const auto found = makers.find(op);
   if (found == makers.end())

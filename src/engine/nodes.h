@@ -15,7 +15,7 @@
 //                              sparsemax, glu; numbers that some of them take: negative_slope,
 //                              max_value, threshold, value, alpha, approximate, b, axis [-1]
 //   unary                      x; operation: negative, abs, square, sqrt, exp, log
-//   embedding                  ids -> ids' shape + [D]; weights table[V, D]
+//   embedding                  ids -> ids' shape + [width]; weights table[V, width]; width
 //   dropout                    x; rate; key (two words, high and low); use [0], counting the
 //                              places where one layer is used; noise_shape [that of x], its
 //                              sizes with the batch's, 1 where one decision serves the whole
@@ -69,13 +69,37 @@ namespace attentive {
 template <class T>
 using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOptions &options);
 
-template <class T>
-std::unique_ptr<Node<T>> make_additive_attention_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_dense_node(NodeLinks, const NodeOptions &);
-template <class T>
-std::unique_ptr<Node<T>> make_dot_attention_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_function_node(NodeLinks, const NodeOptions &);
-template <class T> std::unique_ptr<Node<T>> make_multi_head_node(NodeLinks, const NodeOptions &);
+// A maker is a template of its file, made for float and double by ATTENTIVE_MAKER.
+#define ATTENTIVE_MAKER_OF(T, maker)                                                               \
+  template std::unique_ptr<Node<T>> maker<T>(NodeLinks, const NodeOptions &);
+#define ATTENTIVE_MAKER(maker) ATTENTIVE_MAKER_OF(float, maker) ATTENTIVE_MAKER_OF(double, maker)
+#define ATTENTIVE_DECLARE(maker)                                                                   \
+  template <class T> std::unique_ptr<Node<T>> maker(NodeLinks, const NodeOptions &);
+
+ATTENTIVE_DECLARE(make_activation_node)
+ATTENTIVE_DECLARE(make_activity_penalty_node)
+ATTENTIVE_DECLARE(make_additive_attention_node)
+ATTENTIVE_DECLARE(make_average_pooling_node)
+ATTENTIVE_DECLARE(make_binary_node)
+ATTENTIVE_DECLARE(make_cast_node)
+ATTENTIVE_DECLARE(make_concatenate_node)
+ATTENTIVE_DECLARE(make_constant_node)
+ATTENTIVE_DECLARE(make_dense_node)
+ATTENTIVE_DECLARE(make_dot_attention_node)
+ATTENTIVE_DECLARE(make_dropout_node)
+ATTENTIVE_DECLARE(make_embedding_node)
+ATTENTIVE_DECLARE(make_function_node)
+ATTENTIVE_DECLARE(make_layer_normalization_node)
+ATTENTIVE_DECLARE(make_mask_and_node)
+ATTENTIVE_DECLARE(make_mask_concatenate_node)
+ATTENTIVE_DECLARE(make_mask_or_node)
+ATTENTIVE_DECLARE(make_max_pooling_node)
+ATTENTIVE_DECLARE(make_merge_node)
+ATTENTIVE_DECLARE(make_multi_head_node)
+ATTENTIVE_DECLARE(make_reshape_node)
+ATTENTIVE_DECLARE(make_token_mask_node)
+ATTENTIVE_DECLARE(make_transpose_node)
+ATTENTIVE_DECLARE(make_unary_node)
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.

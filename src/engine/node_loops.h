@@ -1,0 +1,78 @@
+// Loops and sizes that several nodes need. Work is cut by sizes alone.
+#pragma once
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "nodes.h"
+
+namespace attentive {
+
+constexpr Index kElementsOfTask = 16384; // elementwise: below it threads cost more than they bring
+
+// body(first, last) for [0, size) cut into parts of `part`.
+template <class Body>
+void for_parts(Index size, Index part, const Execution &execution, const Body &body) {
+  const Index tasks = (size + part - 1) / part;
+  if (tasks == 1)
+    body(Index(0), size);
+  else if (tasks > 1)
+    parallel_for(tasks, execution,
+                 [&](Index task, int) { body(task * part, std::min(size, (task + 1) * part)); });
+}
+
+// The same for rows of `width` elements.
+template <class Body>
+void for_row_parts(Index rows, Index width, const Execution &execution, const Body &body) {
+  for_parts(rows, std::max<Index>(1, kElementsOfTask / std::max<Index>(1, width)), execution, body);
+}
+
+// to[i] (+)= value(i) for first <= i < last
+template <class T, class F>
+void write_gradient(GradientPlace<T> to, Index first, Index last, const F &value) {
+  if (to.accumulate)
+    for (Index i = first; i < last; ++i)
+      to.data[i] += value(i);
+  else
+    for (Index i = first; i < last; ++i)
+      to.data[i] = value(i);
+}
+
+// to[n] (+)= from[n]
+template <class T>
+void pass_gradient(const T *from, GradientPlace<T> to, Index n, const Execution &execution) {
+  if (to.data != nullptr)
+    for_parts(n, kElementsOfTask, execution, [&](Index first, Index last) {
+      write_gradient(to, first, last, [from](Index i) { return from[i]; });
+    });
+}
+
+inline std::size_t resolve_axis(double axis, const Dims &dims) {
+  const auto rank = static_cast<Index>(dims.size());
+  const Index place = static_cast<Index>(axis) + (axis < 0 ? rank : 0);
+  if (place < 0 || place >= rank)
+    throw std::invalid_argument("there is no such axis");
+  return static_cast<std::size_t>(place);
+}
+
+// Sizes around an axis: dims = [outer, size, inner].
+struct AxisSplit {
+  Index outer = 1, size = 1, inner = 1;
+};
+inline AxisSplit split_at(const Dims &dims, std::size_t axis) {
+  AxisSplit split;
+  split.size = dims[axis];
+  for (std::size_t i = 0; i < dims.size(); ++i)
+    if (i != axis)
+      (i < axis ? split.outer : split.inner) *= dims[i];
+  return split;
+}
+
+// A node with the same dims out as in.
+template <class T> class SameShapeNode : public Node<T> {
+public:
+  using Node<T>::Node;
+  void plan(Run<T> &run) override { this->output(run).dims = this->input(run).dims; }
+};
+
+} // namespace attentive

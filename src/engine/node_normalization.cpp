@@ -1,0 +1,191 @@
+// y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over some axes.
+#include <cmath>
+
+#include "node_loops.h"
+#include "permute.h"
+
+namespace attentive {
+namespace {
+
+enum class Statistics { mean_variance, variance, mean_square };
+
+struct NormalizationOptions {
+  std::vector<double> axes;
+  double epsilon = 0.001;
+  Statistics statistics = Statistics::mean_variance;
+};
+
+// Letters: R rows, N numbers of a row, those of the axes. Where the axes are
+// not the last ones, x is brought into that order first.
+template <class T> class LayerNormalizationNode final : public SameShapeNode<T> {
+public:
+  LayerNormalizationNode(NodeLinks links, const NormalizationOptions &options)
+      : SameShapeNode<T>(std::move(links)), options_(options) {}
+
+  void plan(Run<T> &run) override {
+    SameShapeNode<T>::plan(run);
+    const Dims &dims = this->input(run).dims;
+    std::vector<bool> normalized(dims.size(), false);
+    for (double axis : options_.axes)
+      normalized[resolve_axis(axis, dims)] = true;
+    order_.clear();
+    rows_ = size_ = 1;
+    for (const bool last : {false, true})
+      for (std::size_t i = 0; i < dims.size(); ++i)
+        if (normalized[i] == last) {
+          order_.push_back(i);
+          (last ? size_ : rows_) *= dims[i];
+        }
+    moves_ = !std::is_sorted(order_.begin(), order_.end());
+    const Index moved = moves_ ? rows_ * size_ : 0;
+    x_ = Buffer<T>(moved);
+    scratch_ = Buffer<T>(moved);
+    scratch2_ = Buffer<T>(moved);
+    center_ = Buffer<T>(rows_);
+    scale_ = Buffer<T>(rows_);
+  }
+
+  void forward(Run<T> &run) override {
+    const Value<T> &in = this->input(run);
+    T *out = this->output(run).data.data();
+    if (moves_)
+      permute(in.data.data(), in.dims, order_, x_.data(), run.execution);
+    const T *x = moves_ ? x_.data() : in.data.data();
+    T *y = moves_ ? scratch_.data() : out;
+    for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
+      for (Index row = first; row < last; ++row)
+        normalize(run, row, x + row * size_, y + row * size_);
+    });
+    if (moves_)
+      unpermute<T>(y, in.dims, order_, {out, false}, run.execution);
+  }
+
+  void backward(Run<T> &run) override {
+    const Value<T> &out = this->output(run);
+    const T *x = moves_ ? x_.data() : this->input(run).data.data(), *d_y = out.gradient.data();
+    if (moves_) {
+      permute(d_y, out.dims, order_, scratch_.data(), run.execution);
+      d_y = scratch_.data();
+    }
+    weights_backward(run, x, d_y);
+    const GradientPlace<T> d_x = this->input_gradient(run);
+    if (d_x.data == nullptr)
+      return;
+    const GradientPlace<T> to = moves_ ? GradientPlace<T>{scratch2_.data(), false} : d_x;
+    for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
+      for (Index row = first; row < last; ++row)
+        input_backward(run, row, x + row * size_, d_y + row * size_,
+                       {to.data + row * size_, to.accumulate});
+    });
+    if (moves_)
+      unpermute<T>(scratch2_.data(), out.dims, order_, d_x, run.execution);
+  }
+
+private:
+  bool centers() const { return options_.statistics == Statistics::mean_variance; }
+
+  void normalize(Run<T> &run, Index row, const T *x, T *y) {
+    const Weight<T> *gamma = this->weight(run, 0), *beta = this->weight(run, 1);
+    double sum = 0, squares = 0;
+    for (Index i = 0; i < size_; ++i)
+      sum += static_cast<double>(x[i]);
+    const double n = static_cast<double>(size_);
+    const double mean = options_.statistics == Statistics::mean_square ? 0 : sum / n;
+    for (Index i = 0; i < size_; ++i) {
+      const double d = static_cast<double>(x[i]) - mean;
+      squares += d * d;
+    }
+    center_[row] = static_cast<T>(mean);
+    const T scale = static_cast<T>(1 / std::sqrt(squares / n + options_.epsilon));
+    const T shift = centers() ? center_[row] : T(0);
+    scale_[row] = scale;
+    for (Index i = 0; i < size_; ++i) {
+      T value = (x[i] - shift) * scale;
+      if (gamma != nullptr)
+        value *= gamma->data[i];
+      y[i] = beta != nullptr ? value + beta->data[i] : value;
+    }
+  }
+
+  // d_gamma[N] = sum over rows of d_y * normalized x, d_beta[N] = sum of d_y: parts of
+  // rows, then their sum in order.
+  void weights_backward(Run<T> &run, const T *x, const T *d_y) {
+    const GradientPlace<T> d_gamma = this->weight_gradient(run, 0);
+    const GradientPlace<T> d_beta = this->weight_gradient(run, 1);
+    if ((d_gamma.data == nullptr && d_beta.data == nullptr) || size_ == 0)
+      return;
+    constexpr Index kRows = 256;
+    const Index parts = (rows_ + kRows - 1) / kRows;
+    Buffer<double> sums(parts * 2 * size_, 0.0);
+    for_parts(rows_, kRows, run.execution, [&](Index first, Index last) {
+      // without threads one call covers all rows, in the same parts
+      for (Index row = first; row < last; ++row) {
+        double *gamma = sums.data() + row / kRows * 2 * size_, *beta = gamma + size_;
+        const T shift = centers() ? center_[row] : T(0);
+        for (Index i = 0; i < size_; ++i) {
+          const T g = d_y[row * size_ + i];
+          gamma[i] += static_cast<double>(g * (x[row * size_ + i] - shift) * scale_[row]);
+          beta[i] += static_cast<double>(g);
+        }
+      }
+    });
+    const auto total = [&](Index at) {
+      double sum = 0;
+      for (Index part = 0; part < parts; ++part)
+        sum += sums[part * 2 * size_ + at];
+      return static_cast<T>(sum);
+    };
+    if (d_gamma.data != nullptr)
+      write_gradient(d_gamma, 0, size_, total);
+    if (d_beta.data != nullptr)
+      write_gradient(d_beta, 0, size_, [&](Index i) { return total(size_ + i); });
+  }
+
+  // With g = d_y gamma and s = 1 / sqrt(variance + epsilon):
+  //   centered  d_x = s (g - mean(g) - u mean(g u)), u = (x - mean) s
+  //   else      d_x = s g - s^3 (x - center) mean(g x)
+  void input_backward(Run<T> &run, Index row, const T *x, const T *d_y, GradientPlace<T> d_x) {
+    const Weight<T> *weight = this->weight(run, 0);
+    const T *gamma = weight == nullptr ? nullptr : weight->data;
+    const auto g = [&](Index i) { return gamma == nullptr ? d_y[i] : d_y[i] * gamma[i]; };
+    const T center = center_[row], scale = scale_[row], shift = centers() ? center : T(0);
+    double sum = 0, product = 0;
+    for (Index i = 0; i < size_; ++i) {
+      sum += static_cast<double>(g(i));
+      product += static_cast<double>(g(i) * (x[i] - shift));
+    }
+    const double n = static_cast<double>(size_), s = static_cast<double>(scale);
+    const T mean = centers() ? static_cast<T>(sum / n) : T(0);
+    const T slope = static_cast<T>(product / n * s * s);
+    write_gradient(d_x, 0, size_,
+                   [&](Index i) { return scale * (g(i) - mean - slope * (x[i] - center)); });
+  }
+
+  NormalizationOptions options_;
+  std::vector<std::size_t> order_;
+  bool moves_ = false;
+  Index rows_ = 0, size_ = 0;
+  Buffer<T> x_, scratch_, scratch2_, center_, scale_;
+};
+
+} // namespace
+
+template <class T>
+std::unique_ptr<Node<T>> make_layer_normalization_node(NodeLinks links, const NodeOptions &given) {
+  NormalizationOptions options;
+  options.axes = given.list("axes");
+  if (options.axes.empty())
+    options.axes = {-1};
+  options.epsilon = given.number("epsilon", options.epsilon);
+  const std::string statistics = given.text("statistics", "mean_variance");
+  if (statistics == "variance")
+    options.statistics = Statistics::variance;
+  else if (statistics == "mean_square")
+    options.statistics = Statistics::mean_square;
+  else if (statistics != "mean_variance")
+    throw std::invalid_argument("there are no statistics \"" + statistics + "\"");
+  return std::make_unique<LayerNormalizationNode<T>>(std::move(links), options);
+}
+ATTENTIVE_MAKER(make_layer_normalization_node)
+
+} // namespace attentive
