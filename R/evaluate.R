@@ -89,7 +89,7 @@ predicted_inputs <- function(self, x, call) {
     # numbers may be missing, and then predictions are; ids may not
     if (startsWith(self$inputs[[i]][["dtype"]], "int")) check_no_missing(inputs[[i]], input_label(self, i), "x", call)
   }
-  check_ids(self, inputs, "x", call)
+  check_data_ids(self, inputs, "x", call)
   inputs
 }
 

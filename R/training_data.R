@@ -13,7 +13,7 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
   for (i in seq_along(inputs)) check_no_missing(inputs[[i]], input_label(self, i), args[[1L]], call)
-  check_ids(self, inputs, args[[1L]], call)
+  check_data_ids(self, inputs, args[[1L]], call)
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
