@@ -247,7 +247,7 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
     stop_on_nan = TRUE
   )
   list(
-    pointer = training_create(plan, layer_dtype(self) == "float64"), program = program$pointer, variables = variables, slots = slots,
+    pointer = training_create(plan, program$float64), program = program$pointer, variables = variables, slots = slots,
     columns = data$columns, measures = measure_table(self, resolved, metrics)
   )
 }

@@ -71,7 +71,7 @@ predict.attentive_model <- function(object, x, ..., batch_size = NULL, verbose =
   check_verbose(verbose, call)
   inputs <- predicted_inputs(self, x, call)
   batch_size <- check_batch_size(batch_size, call)
-  rows <- seq_len(count_samples(inputs, input_names(self), call))
+  rows <- seq_len(dim(inputs[[1L]])[[1L]])
   steps <- check_whole(steps, "steps", null = TRUE, call = call)
   if (!is.null(steps)) rows <- utils::head(rows, steps * batch_size)
   run <- new_run(self, threads, 0L, as_callbacks(callbacks, call), call)
@@ -84,17 +84,16 @@ predict.attentive_layer <- function(object, ...) abort_no_model(object, "asked f
 predicted_inputs <- function(self, x, call) {
   check_is_data(x, "x", call)
   inputs <- model_inputs(self, x, call)
-  for (i in seq_along(inputs)) {
-    # numbers may be missing, and then predictions are; ids may not
-    if (startsWith(self$inputs[[i]][["dtype"]], "int")) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), "x", call)
-  }
+  count_samples(inputs, input_names(self), call)
   inputs
 }
 
 predict_run <- function(run, inputs, rows, batch_size) {
   program <- model_program(run$self)
   dataset <- new_dataset(run$self, inputs, run$threads)
-  compute <- function(rows) program_predict(program$pointer, dataset, rows, batch_size, program$variables, run$threads)
+  compute <- function(rows) {
+    with_engine_errors(program_predict(program$pointer, dataset, rows, batch_size, program$variables, run$threads), run$call)
+  }
   notify(run, "on_predict_begin")
   if (length(run$listeners$on_predict_batch_begin) + length(run$listeners$on_predict_batch_end) > 0L) {
     for (step in seq_len(ceiling(length(rows) / batch_size))) {
@@ -139,7 +138,7 @@ train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weig
   run$epoch <- 1L
   run$dataset <- new_dataset(self, data$arrays, run$threads)
   run$trainer <- model_trainer(self, data, TRUE, call)
-  logs_of(run$trainer$measures, train_step(run, seq_len(data$samples), 1L))
+  logs_of(run$trainer$measures, with_engine_errors(train_step(run, seq_len(data$samples), 1L), call))
 }
 
 #' @rdname train_on_batch
@@ -161,7 +160,7 @@ predict_on_batch <- function(object, x) {
   call <- environment()
   self <- batch_model(object, NULL, call)
   inputs <- predicted_inputs(self, x, call)
-  rows <- seq_len(count_samples(inputs, input_names(self), call))
+  rows <- seq_len(dim(inputs[[1L]])[[1L]])
   give_outputs(self, predict_run(new_run(self, default_threads(), call = call), inputs, rows, length(rows)))
 }
 

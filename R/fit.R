@@ -147,10 +147,10 @@ train <- function(run) {
   notify(run, "on_train_begin")
   on.exit(progress_leave(run$progress), add = TRUE)
   tryCatch(
-    for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
+    with_engine_errors(for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
       train_epoch(run, epoch)
       if (run$self$stop_training) break
-    },
+    }, run$call),
     interrupt = function(condition) {
       progress_leave(run$progress)
       rlang::inform(sprintf("Training was interrupted in epoch %d, after step %d. The model keeps what it has learnt.", run$epoch, run$step))
@@ -206,6 +206,11 @@ next_rows <- function(run) {
   run$used <- last
   if (last == length(run$order)) run$order <- integer()
   rows
+}
+
+# What only the engine can see, while it computes, as an error of the package.
+with_engine_errors <- function(expr, call = NULL) {
+  tryCatch(expr, `std::invalid_argument` = function(error) abort_attentive("argument", capitalized(conditionMessage(error)), call = call))
 }
 
 # One step. An interrupt can come while the engine computes, before it changes
@@ -275,7 +280,9 @@ limit_evaluation <- function(evaluation, batch_size, steps, arg, call = NULL) {
 evaluate_run <- function(evaluation, run) {
   trainer <- evaluation$trainer
   states <- function(rows) {
-    step_states(test_step(trainer$program, trainer$pointer, evaluation$dataset, trainer$columns, rows, evaluation$batch_size, trainer$variables, evaluation$threads))
+    step_states(with_engine_errors(test_step(
+      trainer$program, trainer$pointer, evaluation$dataset, trainer$columns, rows, evaluation$batch_size, trainer$variables, evaluation$threads
+    ), run$call))
   }
   logs <- run$logs
   run$logs <- structure(list(), names = character())

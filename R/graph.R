@@ -36,7 +36,7 @@ apply_symbolically <- function(self, inputs, arguments = list(), call = NULL, sh
   given <- Filter(is_symbolic, inputs)
   sizes <- lapply(inputs, function(tensor) if (is_symbolic(tensor)) tensor[["shape"]])
   if (is.null(shapes)) shapes <- layer_call_shapes(self, sizes, arguments, call)
-  if (!self$built) layer_build(self, Filter(Negate(is.null), sizes), call)
+  if (!self$built) layer_build(self, if ("query" %in% names(sizes)) call_sizes(sizes) else Filter(Negate(is.null), sizes), call)
   if (!is.list(shapes)) shapes <- list(shapes)
   outputs <- new_node(self, inputs, arguments, shapes)$outputs
   if (length(outputs) == 1L) outputs[[1L]] else outputs

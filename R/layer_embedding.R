@@ -51,10 +51,11 @@ layer_embedding <- function(
     layer_build(self, list(), call)
     if (is.list(weights) && length(weights) == 1L) weights <- weights[[1L]]
     variable_assign(self$embeddings, weights, "weights", call)
-    # the path says the layer's name, which comes last
   }
   layer <- new_layer(self)
-  if (self$built) self$embeddings$path <- paste0(self$name, "/embeddings")
+  # a table that is there already was made before the layer had its name
+  table <- self$embeddings
+  if (self$built) table[["path"]] <- paste0(self$name, "/embeddings")
   compose_layer(layer, object, call)
 }
 
@@ -71,7 +72,7 @@ layer_output_shape.embedding <- function(self, shapes, call = NULL) c(shapes[[1L
 layer_emit.embedding <- function(self, builder, inputs, arguments) {
   ids <- inputs[[1L]]$value
   handle(
-    add_node(builder, "embedding", ids, list(width = self$output_dim), list(self$embeddings)),
+    add_node(builder, "embedding", ids, list(width = self$output_dim), variables = list(self$embeddings)),
     if (self$mask_zero) emit_token_mask(builder, ids) else -1L
   )
 }
@@ -80,8 +81,8 @@ check_numbers.embedding <- function(self, inputs, call = NULL) check_ids(inputs[
 
 # Ids must be whole numbers from 0; the message says where the first wrong one stands.
 check_ids <- function(ids, size, name, call = NULL) {
+  if (length(ids) == 0L || (!anyNA(ids) && min(ids) >= 0 && max(ids) < size && (!is.double(ids) || all(ids == trunc(ids))))) return(invisible())
   wrong <- which(is.na(ids) | ids < 0 | ids >= size | ids != trunc(ids))
-  if (length(wrong) == 0L) return(invisible())
   at <- arrayInd(wrong[[1L]], dim(ids))
   abort_attentive("argument",
     sprintf("The layer \"%s\" takes ids from 0 to %d; %s stands at [%s].", name, size - 1L, format(ids[[wrong[[1L]]]]), paste(at, collapse = ", ")),

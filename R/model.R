@@ -228,8 +228,18 @@ model_inputs <- function(self, inputs, call = NULL) {
   for (i in seq_along(inputs)) {
     if (!is_symbolic(inputs[[i]])) inputs[[i]] <- check_data(inputs[[i]], known[[i]], self$inputs[[i]][["shape"]], call)
     check_input_shape(self, i, dim(inputs[[i]]), call)
+    if (!is_symbolic(inputs[[i]])) check_input_ids(self, i, inputs[[i]], call)
   }
   inputs
+}
+
+# Ids that go straight into an embedding: here the message can say where they stand.
+check_input_ids <- function(self, i, ids, call = NULL) {
+  for (node in self$nodes) {
+    if (inherits(node$self, "embedding") && identical(node$inputs[[1L]], self$inputs[[i]])) {
+      check_ids(ids, node$self$input_dim, node$self$name, call)
+    }
+  }
 }
 
 input_names <- function(self) {

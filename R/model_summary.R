@@ -91,7 +91,7 @@ byte_text <- function(bytes) {
 boxed <- function(columns, width) {
   widths <- mapply(function(column, title) max(nchar(c(column, title), "width")), columns, names(columns))
   room <- width - 3L * length(columns) - 1L
-  while (sum(widths) > room && max(widths) > 12L) widths[[which.max(widths)]] <- max(widths) - 1L
+  while (sum(widths) > room && max(widths) > 8L) widths[[which.max(widths)]] <- max(widths) - 1L
   right <- names(columns) == "Param #"
   pieces <- if (isTRUE(l10n_info()[["UTF-8"]])) box_pieces else ascii_pieces
   rule <- function(ends) {

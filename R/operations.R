@@ -42,7 +42,7 @@ abort_operation <- function(name, call = NULL) {
 }
 
 # Operands are tensors, numbers or arrays; these are lined up from the right.
-apply_operation <- function(operation, operands, call = NULL) {
+apply_operation <- function(operation, operands, call = NULL, name = NULL) {
   tensors <- vapply(operands, is_symbolic, NA)
   constants <- lapply(operands[!tensors], function(x) {
     if (inherits(x, "attentive_variable")) x <- variable_array(x)
@@ -56,7 +56,7 @@ apply_operation <- function(operation, operands, call = NULL) {
   floats <- dtypes[dtypes %in% c("float32", "float64")]
   dtype <- if (length(floats) == 0L) config_floatx() else if ("float64" %in% floats) "float64" else "float32"
   self <- new_self("operation", operation_classes[[operation]], sub("divide", "true_divide", operation), list(dtype = dtype), call)
-  self$name <- unique_name(self$prefix)
+  self$name <- if (is.null(name)) unique_name(self$prefix) else name
   self$operation <- operation
   self$constants <- constants
   self$tensors <- tensors

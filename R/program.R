@@ -2,7 +2,7 @@
 # the engine is dead after readRDS() or in another process: then the program is
 # made anew from R data.
 
-# The program of a model: list(pointer, variables), the weights in its order.
+# The program of a model: list(pointer, variables, float64), the weights in its order.
 model_program <- function(self) {
   cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
 }
@@ -23,11 +23,11 @@ layer_program <- function(self, inputs, masked) {
 }
 
 cached_program <- function(self, signature, make) {
-  dtype <- layer_dtype(self)
   program <- self$programs[[signature]]
   if (is.null(program) || !pointer_alive(program$pointer)) {
+    float64 <- layer_dtype(self) == "float64"
     plan <- make()
-    program <- list(pointer = program_create(plan, dtype == "float64"), variables = plan$variables)
+    program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }
@@ -49,19 +49,22 @@ run_layer <- function(self, inputs, mask, training, threads) {
 # A call in training counts: dropout draws by the number of the call.
 run_on_arrays <- function(self, program, inputs, training, threads) {
   calls <- if (is.null(self$calls)) 0 else self$calls
-  result <- program_run(program$pointer, inputs, program$variables, training, calls, threads)
+  result <- tryCatch(
+    program_run(program$pointer, inputs, program$variables, training, calls, threads),
+    `std::invalid_argument` = function(e) abort_attentive("argument", capitalized(conditionMessage(e)))
+  )
   if (training) self$calls <- calls + 1
   self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
   result$outputs
 }
 
-# The dtype in which a layer computes: a model computes in that of its weights.
+# The dtype in which a layer computes: a model computes in that of its weights,
+# one without weights in the more exact one of its layers and inputs.
 layer_dtype <- function(self) {
+  if (inherits(self, "input_layer")) return(self$input_dtype)
   if (!inherits(self, "model")) return(self$dtype)
   weights <- layer_weights(self)
-  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else {
-    vapply(Filter(function(inner) !inherits(inner, "input_layer"), self$layers), layer_dtype, "")
-  }
+  dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else vapply(self$layers, layer_dtype, "")
   if (length(dtypes) == 0L) self$dtype else if ("float64" %in% dtypes) "float64" else "float32"
 }
 

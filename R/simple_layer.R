@@ -81,7 +81,10 @@ as_input <- function(x, arg, call = NULL) {
   if (inherits(x, "attentive_variable")) x <- variable_array(x)
   plain <- !is.object(x) || inherits(x, c("attentive_scores", "table"))
   if (!(is.numeric(x) || is.logical(x)) || !plain) {
-    abort_argument(x, arg, "a numeric array, the batch first, or a symbolic tensor", call = call)
+    hint <- if (is_layer(x) && inherits(x, "attentive_model")) {
+      "To go on from a model, apply the layer to `model$output`."
+    }
+    abort_argument(x, arg, "a numeric array, the batch first, or a symbolic tensor", hint = hint, call = call)
   }
   if (is.null(dim(x))) dim(x) <- length(x)
   x

@@ -12,7 +12,7 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   check_is_data(x, args[[1L]], call)
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
-  for (i in seq_along(inputs)) check_no_missing(inputs[[i]], sprintf("the input \"%s\"", input_names(self)[[i]]), args[[1L]], call)
+  for (i in seq_along(inputs)) check_no_missing(inputs[[i]], input_label(self, i), args[[1L]], call)
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
@@ -65,6 +65,13 @@ check_no_missing <- function(x, what, arg, call = NULL) {
   abort_attentive("argument", sprintf("There are missing values in %s: %s.", what, say_rows(is.na(x), dim(x)[[1L]])),
     hint = "Training needs complete data: drop these rows or fill them in.", arg = arg, call = call
   )
+}
+
+input_label <- function(self, i) sprintf("the input \"%s\"", input_names(self)[[i]])
+
+say_values <- function(x) {
+  found <- sort(unique(as.vector(x)))
+  paste0(paste(format(utils::head(found, 5L), trim = TRUE), collapse = ", "), if (length(found) > 5L) ", ...")
 }
 
 # Truths ---------------------------------------------------------------------------
@@ -134,11 +141,10 @@ check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
   if (is.double(y)) wrong <- wrong | y != trunc(y)
   if (!is.null(ignore_class)) wrong <- wrong & y != ignore_class
   if (!any(wrong)) return(invisible())
-  found <- sort(unique(as.vector(y[wrong])))
   abort_attentive("argument",
     sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s %s %s.", what, classes - 1L, classes,
       if (classes == 1L) "class" else "classes", say_rows(wrong, dim(y)[[1L]]), if (length(unique(which(wrong))) == 1L) "has" else "have",
-      paste0(paste(format(utils::head(found, 5L), trim = TRUE), collapse = ", "), if (length(found) > 5L) ", ...")),
+      say_values(y[wrong])),
     hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
   )
 }
@@ -227,5 +233,5 @@ read_validation <- function(self, data, call = NULL) {
 }
 
 new_dataset <- function(self, arrays, threads) {
-  dataset_create(lapply(arrays, function(x) if (is.object(x)) array(as.vector(x), dim(x)) else x), layer_dtype(self) == "float64", threads)
+  dataset_create(lapply(arrays, function(x) if (is.object(x)) array(as.vector(x), dim(x)) else x), model_program(self)$float64, threads)
 }

@@ -1,0 +1,30 @@
+test_that("classes become rows of 0 and 1", {
+  expect_equal(to_categorical(c(0, 2, 1)), rbind(c(1, 0, 0), c(0, 0, 1), c(0, 1, 0)))
+  expect_equal(dim(to_categorical(matrix(0:5, 2), 7)), c(2L, 3L, 7L))
+  expect_equal(to_categorical(matrix(0:5, 2), 7)[2, 3, ], as.double(0:6 == 5))
+  expect_equal(dim(to_categorical(matrix(0:2, 3))), c(3L, 3L))
+  expect_equal(colnames(to_categorical(factor(c("b", "a")))), c("a", "b"))
+  expect_error(to_categorical(c(1, 3), 3), "3 stands at place 2", class = "attentive_error_argument")
+  expect_error(to_categorical(c(0.5, 1)), class = "attentive_error_argument")
+  expect_error(to_categorical("a"), class = "attentive_error_argument")
+})
+
+test_that("sequences get one length", {
+  sequences <- list(c(3, 5), 7, c(1, 2, 4))
+  expect_equal(pad_sequences(sequences), rbind(c(0L, 3L, 5L), c(0L, 0L, 7L), c(1L, 2L, 4L)))
+  expect_equal(pad_sequences(sequences, padding = "post", maxlen = 2), rbind(c(3L, 5L), c(7L, 0L), c(2L, 4L)))
+  expect_equal(pad_sequences(sequences, truncating = "post", maxlen = 2, value = -1)[3, ], 1:2)
+  expect_equal(pad_sequences(list(1:3, 4), maxlen = 1), matrix(c(3L, 4L)))
+  expect_type(pad_sequences(sequences, dtype = "float32"), "double")
+  expect_equal(pad_sequences(list(integer(), 1:2))[1, ], c(0L, 0L))
+  expect_error(pad_sequences(1:3), "list(x)", fixed = TRUE, class = "attentive_error_argument")
+  expect_error(pad_sequences(list(1, "a")), "sequences[[2]]", fixed = TRUE, class = "attentive_error_argument")
+})
+
+test_that("set_random_seed() governs initial weights", {
+  set_random_seed(5)
+  a <- initializer_glorot_uniform()(c(2, 3))
+  set.seed(5)
+  expect_identical(initializer_glorot_uniform()(c(2, 3)), a)
+  expect_error(set_random_seed(NULL), class = "attentive_error_argument")
+})
