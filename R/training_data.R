@@ -71,7 +71,7 @@ check_no_missing <- function(x, what, arg, call = NULL) {
 input_label <- function(self, i) sprintf("the input \"%s\"", input_names(self)[[i]])
 
 # Ids that go straight into an embedding: told with their rows, before anything is computed.
-check_ids <- function(self, inputs, arg, call = NULL) {
+check_data_ids <- function(self, inputs, arg, call = NULL) {
   for (node in self$nodes) {
     if (!inherits(node$self, "embedding")) next
     i <- which(vapply(self$inputs, identical, NA, node$inputs[[1L]]))
