@@ -85,11 +85,6 @@ predicted_inputs <- function(self, x, call) {
   check_is_data(x, "x", call)
   inputs <- model_inputs(self, x, call)
   count_samples(inputs, input_names(self), call)
-  for (i in seq_along(inputs)) {
-    # numbers may be missing, and then predictions are; ids may not
-    if (startsWith(self$inputs[[i]][["dtype"]], "int")) check_no_missing(inputs[[i]], input_label(self, i), "x", call)
-  }
-  check_data_ids(self, inputs, "x", call)
   inputs
 }
 

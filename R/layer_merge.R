@@ -47,7 +47,8 @@ layer_inputs.list_layer <- function(self, inputs, call = NULL) {
 #'
 #' @section Shapes:
 #' The arrays have the same shape, or sizes of 1 where they broadcast; one with fewer dimensions lacks those that follow the batch. What comes out carries a mask if
-#' all of them do: a position counts where it counts in any. Source: the documentation of Keras's merging layers; numbers behind a mask take part like all others.
+#' all of them do: a position counts where it counts in any. Numbers behind a mask take part in sums, differences and means; in a product they are 1, and 0 comes out where none
+#' is real; in a maximum or minimum the others take their place. All as in Keras. Source: the documentation and behaviour of Keras's merging layers.
 #'
 #' @param inputs A list of arrays or of symbolic tensors, or the first of them; two at least, exactly two for `layer_subtract()`. Missing or `NULL`: the layer itself is returned.
 #' @param ... Further arrays or tensors without a name; by name `name`, `trainable`, `dtype`.
@@ -109,8 +110,41 @@ broadcast_shapes <- function(a, b) {
 }
 
 layer_emit.merge <- function(self, builder, inputs, arguments) {
-  value <- add_node(builder, "merge", handle_values(inputs), list(operation = self$operation))
-  handle(value, emit_any_mask(builder, inputs))
+  masked <- any(handle_masks(inputs) >= 0L)
+  if (masked && self$operation == "multiply") return(emit_masked_product(builder, inputs))
+  if (masked && self$operation %in% c("maximum", "minimum")) return(emit_masked_extreme(builder, inputs, self$operation))
+  handle(emit_merge(builder, handle_values(inputs), self$operation), emit_any_mask(builder, inputs))
+}
+
+emit_merge <- function(builder, values, operation) add_node(builder, "merge", values, list(operation = operation))
+
+# As in Keras, a factor behind its mask counts as 1, and the product is 0 where no factor is real.
+emit_masked_product <- function(builder, inputs) {
+  mask <- emit_any_mask(builder, inputs)
+  masks <- handle_masks(inputs)
+  factors <- handle_values(inputs)
+  if (mask < 0L || length(unique(masks)) > 1L) {
+    factors <- vapply(unname(inputs), function(h) if (h$mask < 0L) h$value else emit_select(builder, h$mask, h$value, otherwise = 1), 0L)
+  }
+  product <- emit_merge(builder, factors, "multiply")
+  if (mask >= 0L) product <- emit_select(builder, mask, product, otherwise = 0)
+  handle(product, mask)
+}
+
+# As in Keras, what is behind a mask gives way to what came before it, or comes after.
+emit_masked_extreme <- function(builder, inputs, operation) {
+  inputs <- unname(inputs)
+  made <- inputs[[1L]]
+  for (input in inputs[-1L]) {
+    value <- if (input$mask < 0L) input$value else emit_select(builder, input$mask, input$value, made$value)
+    before <- if (made$mask < 0L) made$value else emit_select(builder, made$mask, made$value, value)
+    made <- handle(emit_merge(builder, c(before, value), operation), emit_any_mask(builder, list(made, input)))
+  }
+  made
+}
+
+emit_select <- function(builder, mask, value, other = NULL, otherwise = 0) {
+  add_node(builder, "select", c(value, other), list(otherwise = otherwise), masks = mask)
 }
 
 handle_values <- function(inputs) vapply(unname(inputs), function(h) h$value, 0L)
@@ -170,11 +204,21 @@ layer_output_shape.concatenate <- function(self, shapes, call = NULL) {
   first
 }
 
+# Along the features a token is real if any part is, as in Keras.
+layer_build.concatenate <- function(self, shapes, call = NULL) {
+  first <- shapes[[1L]]
+  self$along_features <- axes_within(self$axis, self, first, call) == length(first) - 1L
+  self$built <- TRUE
+  invisible(self)
+}
+
 layer_emit.concatenate <- function(self, builder, inputs, arguments) {
   values <- handle_values(inputs)
   masks <- handle_masks(inputs)
   mask <- -1L
-  if (any(masks >= 0L)) {
+  if (self$along_features) {
+    mask <- emit_any_mask(builder, inputs)
+  } else if (any(masks >= 0L)) {
     mask <- new_mask(builder)
     add_node(builder, "mask_concatenate", values, list(axis = self$axis), masks = masks, mask_outputs = mask)
   }

@@ -160,12 +160,15 @@ functional_from_config <- function(config, custom_objects, call) {
     }
   }
   while (length(waiting) > 0L) {
-    ready <- vapply(waiting, function(item) all(needed_tensors(item$node) %in% ls(tensors, all.names = TRUE)), NA)
-    if (!any(ready)) {
-      abort_attentive("config", sprintf("The configuration does not say what the layer \"%s\" is applied to.", waiting[[1L]]$name), call = call)
+    left <- list()
+    for (item in waiting) {
+      ready <- all(vapply(needed_tensors(item$node), function(key) !is.null(tensors[[key]]), NA))
+      if (ready) call_from_config(item, layers, tensors, call) else left[[length(left) + 1L]] <- item
     }
-    for (item in waiting[ready]) call_from_config(item, layers, tensors, call)
-    waiting <- waiting[!ready]
+    if (length(left) == length(waiting)) {
+      abort_attentive("config", sprintf("The configuration does not say what the layer \"%s\" is applied to.", left[[1L]]$name), call = call)
+    }
+    waiting <- left
   }
   ends <- function(given) {
     if (is_history(given)) return(tensors[[history_key(given)]])

@@ -13,7 +13,6 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
   for (i in seq_along(inputs)) check_no_missing(inputs[[i]], input_label(self, i), args[[1L]], call)
-  check_data_ids(self, inputs, args[[1L]], call)
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
@@ -69,24 +68,6 @@ check_no_missing <- function(x, what, arg, call = NULL) {
 }
 
 input_label <- function(self, i) sprintf("the input \"%s\"", input_names(self)[[i]])
-
-# Ids that go straight into an embedding: told with their rows, before anything is computed.
-check_data_ids <- function(self, inputs, arg, call = NULL) {
-  for (node in self$nodes) {
-    if (!inherits(node$self, "embedding")) next
-    i <- which(vapply(self$inputs, identical, NA, node$inputs[[1L]]))
-    if (length(i) == 0L) next
-    ids <- inputs[[i[[1L]]]]
-    last <- node$self$input_dim - 1L
-    wrong <- !is.na(ids) & (trunc(ids) < 0 | trunc(ids) > last)
-    if (!any(wrong)) next # missing ones are told of elsewhere
-    abort_attentive("argument",
-      sprintf("The embedding \"%s\" takes ids from 0 to %d; in %s %s %s %s.", node$self$name, last, input_label(self, i[[1L]]),
-        say_rows(wrong, dim(ids)[[1L]]), if (length(which(wrong)) == 1L) "has" else "have", say_values(ids[wrong])),
-      hint = sprintf("A larger `input_dim` makes room for more, `layer_embedding(input_dim = %s)`.", format(max(ids) + 1)), arg = arg, call = call
-    )
-  }
-}
 
 say_values <- function(x) {
   found <- sort(unique(as.vector(x)))

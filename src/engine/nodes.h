@@ -29,6 +29,8 @@
 //   merge                      2 or more; operation: add, subtract, multiply, average, maximum,
 //                              minimum; shapes broadcast; an input of fewer axes lacks those
 //                              that follow the batch
+//   select                     a, b or none; mask of the first axes: a where it is set, else b,
+//                              or otherwise [0] where there is no b; shapes broadcast
 //   concatenate                1 or more; axis [-1]
 //   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens
 //   transpose                  x; order, all axes with the batch (output axis i is order[i])
@@ -97,6 +99,7 @@ ATTENTIVE_DECLARE(make_max_pooling_node)
 ATTENTIVE_DECLARE(make_merge_node)
 ATTENTIVE_DECLARE(make_multi_head_node)
 ATTENTIVE_DECLARE(make_reshape_node)
+ATTENTIVE_DECLARE(make_select_node)
 ATTENTIVE_DECLARE(make_token_mask_node)
 ATTENTIVE_DECLARE(make_transpose_node)
 ATTENTIVE_DECLARE(make_unary_node)

@@ -162,6 +162,35 @@ test_that("masks travel through a model", {
   expect_equal(mean_of(inner(tokens)), real(values(inner(tokens))), tolerance = 1e-10)
 })
 
+test_that("merging layers look at masks as Keras does", {
+  local_floatx("float64")
+  a <- keras_input(NA, dtype = "int32")
+  b <- keras_input(NA, dtype = "int32")
+  p <- layer_embedding(a, input_dim = 9, output_dim = 2, mask_zero = TRUE)
+  q <- layer_embedding(b, input_dim = 9, output_dim = 2, mask_zero = TRUE)
+  ids <- list(rbind(c(3, 5, 0, 0), c(1, 2, 4, 6)), rbind(c(1, 0, 4, 0), c(0, 0, 0, 7)))
+  model <- keras_model(list(a, b), list(
+    p, q, layer_multiply(p, q), layer_maximum(p, q), layer_minimum(p, q), layer_multiply(p, layer_dense(p, 2)), layer_maximum(p, layer_flatten(q) |> layer_reshape(c(NA, 2)))
+  ))
+  v <- model(ids)
+  m <- lapply(ids, function(x) array(x != 0, c(2, 4, 2)))
+  real <- function(i) ifelse(m[[i]], v[[i]], NA)
+  none <- !m[[1]] & !m[[2]]
+  expect_equal(v[[3]], ifelse(none, 0, ifelse(m[[1]], v[[1]], 1) * ifelse(m[[2]], v[[2]], 1)), tolerance = 1e-12)
+  expect_equal(v[[4]][!none], pmax(real(1), real(2), na.rm = TRUE)[!none], tolerance = 1e-12)
+  expect_equal(v[[5]][!none], pmin(real(1), real(2), na.rm = TRUE)[!none], tolerance = 1e-12)
+  expect_equal(v[[6]] == 0, !m[[1]])
+  expect_equal(v[[7]], ifelse(m[[1]], pmax(v[[1]], v[[2]]), v[[2]]), tolerance = 1e-12)
+  # along the features a token of a concatenation is real if any part is, along time the masks stand side by side
+  mean_of <- function(y) keras_model(list(a, b), list(y, layer_global_average_pooling_1d(y)))(ids)
+  side <- mean_of(layer_concatenate(p, q))
+  expect_equal(side[[2]][1, ], colMeans(side[[1]][1, 1:3, ]), tolerance = 1e-12)
+  time <- mean_of(layer_concatenate(p, q, axis = 2))
+  expect_equal(time[[2]][1, ], colMeans(time[[1]][1, c(1, 2, 5, 7), ]), tolerance = 1e-12)
+  half <- mean_of(layer_concatenate(p, layer_reshape(q, c(NA, 2))))
+  expect_equal(half[[2]][1, ], colMeans(half[[1]][1, , ]), tolerance = 1e-12)
+})
+
 test_that("dropout in a model works in training only, and not in a part that stays in inference", {
   x <- keras_input(50)
   model <- keras_model(x, layer_dropout(x, 0.5, seed = 1))
