@@ -368,8 +368,8 @@ test_that("gradients of a whole model agree with differences", {
   data <- list(rbind(c(1, 2, 0), c(5, 3, 4)), wave(c(2, 5, 3)))
   upstream <- list(wave(c(2, 3), 0.7), wave(c(2, 4), 0.9))
   loss <- function() sum(mapply(function(a, b) sum(a * b), model(data), upstream))
-  program <- model_program(environment(model))
-  made <- program_gradients(program$pointer, data, upstream, program$variables, FALSE, 0, 2L)
+  program <- attentive:::model_program(environment(model))
+  made <- attentive:::program_gradients(program$pointer, data, upstream, program$variables, FALSE, 0, 2L)
   for (k in seq_along(program$variables)) {
     variable <- program$variables[[k]]
     value <- as.array(variable)
