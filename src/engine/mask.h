@@ -57,6 +57,15 @@ struct Mask {
   View view(Index n, Index h, const Index *queries, int count, Index begin, Index end,
             std::uint32_t *bits) const;
 
+  // The same mask for the elements of the batch from `first` on.
+  Mask from(Index first) const {
+    Mask part = *this;
+    part.dense = dense == nullptr ? nullptr : dense + first * dense_batch;
+    part.query = query == nullptr ? nullptr : query + first * free * queries;
+    part.key = key == nullptr ? nullptr : key + first * free * keys;
+    return part;
+  }
+
   bool any() const {
     return dense != nullptr || query != nullptr || key != nullptr || causal || window > 0;
   }

@@ -12,10 +12,15 @@ template <class T> MatrixView<T> matrix(T *data, Index rows, Index columns) {
 }
 
 template <class T> bool all_finite(const T *row, Index size) {
-  T sum = 0;
-  for (Index i = 0; i < size; ++i)
-    sum += row[i] * T(0); // 0, or NaN where an entry is not finite
-  return sum == T(0);
+  constexpr int kStep = 16; // a fixed length: compilers use vectors
+  T sums[kStep] = {};       // 0, or NaN where an entry is not finite
+  Index i = 0;
+  for (; i + kStep <= size; i += kStep)
+    for (int j = 0; j < kStep; ++j)
+      sums[j] += row[i + j] * T(0);
+  for (; i < size; ++i)
+    sums[0] += row[i] * T(0);
+  return std::all_of(sums, sums + kStep, [](T sum) { return sum == T(0); });
 }
 
 template <class T> bool all_zero(const T *row, Index size) {
@@ -27,6 +32,8 @@ template <class T> bool all_zero(const T *row, Index size) {
 template <class T>
 Buffer<T> without_unseen_rows(const T *x, const T *d_y, Index rows, Index features, Index columns) {
   Buffer<T> copy;
+  if (all_finite(x, rows * features))
+    return copy;
   for (Index m = 0; m < rows; ++m) {
     if (all_finite(x + m * features, features) || !all_zero(d_y + m * columns, columns))
       continue;
@@ -39,18 +46,31 @@ Buffer<T> without_unseen_rows(const T *x, const T *d_y, Index rows, Index featur
   return copy;
 }
 
-// sums[P] of y[M, P] over the rows, in double and always in the order of rows
+// sums[i] over the rows of column i of y, in double and always in their order
+template <Index kColumns, class T> void sum_columns(const T *y, Index rows, Index stride, T *sums) {
+  double total[kColumns] = {};
+  for (Index m = 0; m < rows; ++m)
+    for (Index p = 0; p < kColumns; ++p)
+      total[p] += static_cast<double>(y[m * stride + p]);
+  for (Index p = 0; p < kColumns; ++p)
+    sums[p] = static_cast<T>(total[p]);
+}
+
+// sums[P] of y[M, P] over the rows
 template <class T>
 void column_sums(const T *y, Index rows, Index columns, T *sums, const Execution &execution) {
-  constexpr Index kBlock = 64; // columns that one task holds on its stack
-  parallel_for((columns + kBlock - 1) / kBlock, execution, [&](Index task, int) {
-    const Index first = task * kBlock, size = std::min(kBlock, columns - first);
-    double total[kBlock] = {};
-    for (Index m = 0; m < rows; ++m)
-      for (Index p = 0; p < size; ++p)
-        total[p] += static_cast<double>(y[m * columns + first + p]);
-    for (Index p = 0; p < size; ++p)
-      sums[first + p] = static_cast<T>(total[p]);
+  constexpr Index kBlock = 16;       // a fixed length: compilers use vectors
+  constexpr Index kSerial = 1 << 17; // below this a second thread is not worth its waking
+  Execution used = execution;
+  if (rows * columns < kSerial)
+    used.threads = 1;
+  parallel_for((columns + kBlock - 1) / kBlock, used, [&](Index task, int) {
+    const Index first = task * kBlock;
+    if (first + kBlock <= columns)
+      sum_columns<kBlock>(y + first, rows, columns, sums + first);
+    else
+      for (Index p = first; p < columns; ++p)
+        sum_columns<1>(y + p, rows, columns, sums + p);
   });
 }
 
