@@ -25,6 +25,30 @@ mask_bytes <- function(mask, order) {
     .Call(`_attentive_mask_bytes`, mask, order)
 }
 
+pointer_alive <- function(pointer) {
+    .Call(`_attentive_pointer_alive`, pointer)
+}
+
+program_create <- function(plan, float64) {
+    .Call(`_attentive_program_create`, plan, float64)
+}
+
+program_run <- function(program, inputs, variables, training, call, threads) {
+    .Call(`_attentive_program_run`, program, inputs, variables, training, call, threads)
+}
+
+program_gradients <- function(program, inputs, upstream, variables, training, call, threads) {
+    .Call(`_attentive_program_gradients`, program, inputs, upstream, variables, training, call, threads)
+}
+
+dataset_create <- function(arrays, float64, threads) {
+    .Call(`_attentive_dataset_create`, arrays, float64, threads)
+}
+
+program_predict <- function(program, dataset, rows, batch_size, variables, threads) {
+    .Call(`_attentive_program_predict`, program, dataset, rows, batch_size, variables, threads)
+}
+
 cpp_safetensors_header <- function(path) {
     .Call(`_attentive_cpp_safetensors_header`, path)
 }
@@ -63,6 +87,22 @@ penalty_gradient <- function(config, x, shape, float64) {
 
 constrain_values <- function(config, w, shape, float64) {
     .Call(`_attentive_constrain_values`, config, w, shape, float64)
+}
+
+training_create <- function(plan, float64) {
+    .Call(`_attentive_training_create`, plan, float64)
+}
+
+training_slots <- function(training) {
+    .Call(`_attentive_training_slots`, training)
+}
+
+training_step <- function(program, training, dataset, columns, rows, variables, slots, step, learning_rate, call, threads) {
+    .Call(`_attentive_training_step`, program, training, dataset, columns, rows, variables, slots, step, learning_rate, call, threads)
+}
+
+test_step <- function(program, training, dataset, columns, rows, batch_size, variables, threads) {
+    .Call(`_attentive_test_step`, program, training, dataset, columns, rows, batch_size, variables, threads)
 }
 
 pack_numbers <- function(value, dtype) {

@@ -261,11 +261,15 @@ listeners_of <- function(callbacks) {
 }
 
 notify <- function(run, hook, at = NULL) {
-  for (callback in run$listeners[[hook]]) {
+  listeners <- run$listeners[[hook]]
+  if (length(listeners) == 0L) return(invisible())
+  write_optimizer(run)
+  for (callback in listeners) {
     rlang::try_fetch(callback_act(callback, hook, run, at), error = function(error) {
       abort_attentive("callback", sprintf("The callback `%s` failed in `%s`.", callback_name(callback), hook), parent = error, call = run$call)
     })
   }
+  if (!is.null(run$iterations)) read_optimizer(run)
 }
 
 callback_name <- function(callback) sub("^attentive_", "", class(callback)[[1L]])

@@ -74,6 +74,7 @@ readable <- function(x) {
 
 # c(2, NA, 3) -> "[2, ?, 3]"
 format_shape <- function(shape) {
+  if (length(shape) > 10L) return(sub("]", ", ...]", format_shape(as.list(shape)[1:8]), fixed = TRUE))
   shape <- vapply(as.list(shape), function(d) {
     if (is.null(d) || is.na(d)) "?" else format(d, scientific = FALSE, trim = TRUE)
   }, "")

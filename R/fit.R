@@ -144,8 +144,12 @@ describe_run <- function(run) {
 train <- function(run) {
   run$self$stop_training <- FALSE
   run$order <- integer()
+  read_optimizer(run)
+  on.exit({
+    write_optimizer(run)
+    progress_leave(run$progress)
+  })
   notify(run, "on_train_begin")
-  on.exit(progress_leave(run$progress), add = TRUE)
   tryCatch(
     with_engine_errors(for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
       train_epoch(run, epoch)
@@ -218,21 +222,33 @@ with_engine_errors <- function(expr, call = NULL) {
 train_step <- function(run, rows, step) {
   trainer <- run$trainer
   self <- run$self
-  optimizer <- run$optimizer
-  iterations <- as.double(optimizer[["iterations"]])
   calls <- if (is.null(self$calls)) 0 else self$calls
-  rate <- current_rate(optimizer)
+  if (is.function(run$schedule)) run$rate <- rate_of_function(run$schedule, run$iterations)
   suspendInterrupts({
     result <- allowInterrupts(training_step(
-      trainer$program, trainer$pointer, run$dataset, trainer$columns, rows, trainer$variables, trainer$slots, iterations + 1, rate, calls, run$threads
+      trainer$program, trainer$pointer, run$dataset, trainer$columns, rows, trainer$variables, trainer$slots, run$iterations + 1, run$rate, calls,
+      run$threads
     ))
     if (result$updated) {
-      optimizer[["iterations"]][["value"]] <- pack_numbers(iterations + 1, "float64")
+      run$iterations <- run$iterations + 1
       self$calls <- calls + 1
     }
   })
-  if (!result$updated) abort_loss(run, rows, step, result$loss[[1L]] / result$loss[[2L]], rate)
+  if (!result$updated) abort_loss(run, rows, step, result$loss[[1L]] / result$loss[[2L]], run$rate)
   step_states(result)
+}
+
+# While steps follow each other, the run keeps the optimizer's numbers; whenever
+# somebody else may look at them or set them, they are in the optimizer.
+read_optimizer <- function(run) {
+  run$iterations <- as.double(run$optimizer[["iterations"]])
+  run$schedule <- run$optimizer[["config"]]$learning_rate
+  if (!is.function(run$schedule)) run$rate <- as.double(run$optimizer[["learning_rate"]])
+}
+
+write_optimizer <- function(run) {
+  if (is.null(run$iterations)) return(invisible())
+  run$optimizer[["iterations"]][["value"]] <- pack_numbers(run$iterations, "float64")
 }
 
 abort_loss <- function(run, rows, step, value, rate) {

@@ -97,7 +97,8 @@ layer_property.group_query_attention <- function(self, name) {
   if (is.null(name)) return(c(names(own), projected_fields))
   if (name %in% names(own)) return(self[[own[[name]]]])
   if (name == ".summary") {
-    return(sprintf("%d query and %d key/value heads of %d", self$num_heads, self$num_key_value_heads, self$key_dim))
+    heads <- sprintf("%d query and %d key/value heads of %d", self$num_heads, self$num_key_value_heads, self$key_dim)
+    return(paste(c(heads, projected_options(self)), collapse = ", "))
   }
   if (!name %in% c(projected_fields, ".shape_arguments")) return(unknown_property(self, name, c(names(own), projected_fields)))
   NextMethod()

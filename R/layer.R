@@ -84,7 +84,7 @@ new_shell <- function(self) {
   structure(fun, class = c(paste0("attentive_", setdiff(class(self), "attentive_self")), "attentive_layer"))
 }
 
-layer_self <- function(layer) environment(layer)
+layer_self <- function(layer) if (is.function(layer)) environment(layer) else abort_no_layer(layer, NULL)
 
 check_dtype <- function(dtype, call = NULL) {
   if (is.null(dtype)) return(config_floatx())
@@ -237,7 +237,8 @@ input_shapes <- function(self, shapes, call = NULL) {
 
 # The shapes of a layer that takes one list of any number of arrays.
 list_of_shapes <- function(shapes, call = NULL) {
-  if (length(shapes) == 1L && is.list(shapes[[1L]]) && !inherits(shapes[[1L]], "keras_shape")) shapes <- shapes[[1L]]
+  if (length(shapes) == 1L && is.list(shapes[[1L]]) && !is.object(shapes[[1L]])) shapes <- shapes[[1L]]
+  if (length(shapes) == 0L) abort_missing("input_shape", "a shape, or a list of them", call)
   lapply(shapes, as_shape, "input_shape", call)
 }
 
@@ -411,6 +412,7 @@ layer_constructors <- function() {
 #' @rdname get_config
 #' @export
 from_config <- function(config, custom_objects = NULL) {
+  if (is.object(config)) config <- NULL # no list that can be read
   class_name <- attr(config, "class_name", exact = TRUE)
   if (is.null(class_name) && is.list(config) && is.list(config[["config"]])) {
     class_name <- config[["class_name"]]

@@ -60,15 +60,16 @@ layer_property.activation <- function(self, name) {
 # An activation is list(name =) or list(fun =), with `traced` once a shape is known.
 as_activation <- function(x, arg, call = NULL) {
   if (is.null(x)) return(list(name = "linear"))
-  if (is.list(x) && !is.null(x$fun)) x <- x$fun # from a configuration
-  if (inherits(x, "attentive_activation")) x <- layer_self(x)$activation$name
+  if (is.list(x) && !is.object(x) && is.function(x$fun)) x <- x$fun # from a configuration
+  if (is_layer(x) && inherits(x, "attentive_activation")) x <- layer_self(x)$activation$name
   if (is.function(x) && !inherits(x, "attentive_layer")) {
     check_takes_arguments(x, "activation", arg, call)
     return(list(fun = x))
   }
-  if (!is.character(x) || length(x) != 1L || is.na(x)) {
+  if (!is.character(x) || is.object(x) || length(x) != 1L || is.na(x)) {
     abort_argument(x, arg, "the name of an activation, an R function or NULL", call = call)
   }
+  x <- readable(x)
   name <- activation_names[match(plain_name(x, "activation"), plain_name(activation_names, "activation"))]
   if (!is.na(name)) return(list(name = name))
   abort_attentive("name", sprintf("`%s` must be the name of an activation, not %s.", arg, describe(x)),

@@ -45,7 +45,7 @@ layer_lambda <- function(object, f, output_shape = NULL, mask = NULL, arguments 
 }
 
 layer_inputs.lambda <- function(self, inputs, call = NULL) {
-  if (!is.list(inputs) || is.data.frame(inputs)) return(list(as_input(inputs, "inputs", call)))
+  if (!is.list(inputs) || is.object(inputs)) return(list(as_input(inputs, "inputs", call)))
   if (length(inputs) == 0L) abort_argument(inputs, "inputs", "an array, or a list of arrays", call = call)
   Map(function(x, i) as_input(x, sprintf("inputs[[%d]]", i), call), unname(inputs), seq_along(inputs))
 }

@@ -45,7 +45,7 @@ layer_layer_normalization <- function(
 
 # Axes from 1 with the batch as 1; they stand in `self` as Keras's numbers, from 0.
 check_axis <- function(x, arg, several = FALSE, call = NULL) {
-  values <- if (is.list(x) && all(lengths(x) == 1L)) unlist(x) else x
+  values <- if (is.list(x) && !is.object(x) && all(lengths(x) == 1L)) unlist(x) else x
   if (!is.numeric(values) || is.factor(values) || length(values) == 0L || (!several && length(values) > 1L) || anyNA(values) ||
     any(values != trunc(values)) || any(values == 0) || any(abs(values) > 1000)) {
     abort_argument(x, arg, if (several) "whole numbers other than 0" else "a whole number other than 0",
@@ -56,10 +56,10 @@ check_axis <- function(x, arg, several = FALSE, call = NULL) {
 }
 
 # Keras's axis numbers within a rank, from 0.
-axes_within <- function(axes, self, shape, call = NULL, batch = FALSE) {
+axes_within <- function(axes, self, shape, call = NULL) {
   rank <- length(shape)
   resolved <- ifelse(axes < 0L, axes + rank, axes)
-  if (any(resolved < if (batch) 0L else 1L | resolved >= rank) || anyDuplicated(resolved)) {
+  if (any(resolved < 1L | resolved >= rank) || anyDuplicated(resolved)) {
     abort_attentive("shape", sprintf("`axis` of the layer \"%s\" does not fit what it is applied to: %s.", self$name, format_shape(shape)),
       hint = "Axes count from 1, which is the batch and cannot be meant here; negative ones from the end.", call = call
     )

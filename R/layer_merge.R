@@ -12,12 +12,12 @@ merge_layer <- function(operation, class_name, inputs, dots, call) {
 merge_arguments <- function(inputs, dots) {
   named <- if (is.null(names(dots))) logical(length(dots)) else names(dots) != ""
   more <- unname(dots[!named])
-  if (!is.null(inputs) && !(is.list(inputs) && !is.data.frame(inputs))) inputs <- list(inputs)
+  if (!is.null(inputs) && !(is.list(inputs) && !is.object(inputs))) inputs <- list(inputs)
   list(inputs = if (length(more) > 0L) c(inputs, unlist_once(more)) else inputs, arguments = dots[named])
 }
 
 # list(list(a, b), c) -> list(a, b, c)
-unlist_once <- function(x) unlist(lapply(x, function(part) if (is.list(part) && !is.data.frame(part)) part else list(part)), recursive = FALSE)
+unlist_once <- function(x) unlist(lapply(x, function(part) if (is.list(part) && !is.object(part)) part else list(part)), recursive = FALSE)
 
 compose_list <- function(layer, inputs, call = NULL) {
   if (length(inputs) == 0L) return(layer)
@@ -30,7 +30,7 @@ compose_list <- function(layer, inputs, call = NULL) {
 }
 
 layer_inputs.list_layer <- function(self, inputs, call = NULL) {
-  if (!is.list(inputs) || is.data.frame(inputs)) {
+  if (!is.list(inputs) || is.object(inputs)) {
     abort_argument(inputs, "inputs", "a list of arrays or of symbolic tensors", call = call)
   }
   least <- if (inherits(self, "concatenate")) 1L else 2L

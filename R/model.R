@@ -87,7 +87,9 @@ unique_selves <- function(selves) selves[!duplicated(vapply(selves, rlang::obj_a
 check_tensors <- function(x, arg, call = NULL) {
   single <- is_symbolic(x)
   tensors <- if (single) list(x) else x
-  if (!is.list(tensors) || length(tensors) == 0L || !all(vapply(tensors, is_symbolic, NA))) {
+  # as in keras3, a list of one without a name is that one
+  if (!single && is.list(x) && length(x) == 1L && is.null(names(x))) single <- TRUE
+  if (!is.list(tensors) || is.object(tensors) || length(tensors) == 0L || !all(vapply(tensors, is_symbolic, NA))) {
     abort_argument(x, arg, "a symbolic tensor or a list of them",
       hint = "`keras_input()` makes one to begin with.", call = call
     )

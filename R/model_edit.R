@@ -37,8 +37,8 @@ layer_place <- function(self, x, arg, call = NULL) {
     name <- check_string(x, arg, call = call)
     place <- match(name, known)
     if (!is.na(place)) return(place)
-    abort_attentive("name", sprintf("The model \"%s\" has no layer \"%s\".", self$name, name),
-      hint = c(nearest_hint(name, known), if (length(known) > 0L) paste0("Its layers: ", paste0("\"", known, "\"", collapse = ", "), ".")), call = call
+    abort_attentive("name", sprintf("The model \"%s\" has no layer \"%s\".", self$name, shorten(name)),
+      hint = c(nearest_hint(name, known), if (length(known) > 0L) paste0("Its layers: ", or_list(utils::head(known, 12L)), if (length(known) > 12L) " ...", ".")), call = call
     )
   }
   place <- check_whole(x, arg, min = -.Machine$integer.max, call = call)
@@ -131,7 +131,7 @@ switch_weights <- function(object, from, to, which, trainable, call) {
 
 chosen_layers <- function(self, which, call = NULL) {
   layers <- shown_layers(self)
-  if (inherits(which, "formula")) which <- rlang::as_function(which)
+  if (inherits(which, "formula") && length(which) == 2L) which <- rlang::as_function(which)
   if (is.function(which)) {
     # NULL or NA leaves a layer as it is
     return(base::which(vapply(layers, function(inner) isTRUE(as.logical(which(new_shell(inner)))), NA)))

@@ -392,10 +392,21 @@ layer_property.multi_head_attention <- function(self, name) {
   if (is.null(name)) return(fields)
   if (name == ".shape_arguments") return(c("query_shape", "value_shape", "key_shape"))
   if (name == ".summary") {
-    return(sprintf("%d %s of %d", self$num_heads, if (self$num_heads == 1L) "head" else "heads", self$key_dim))
+    heads <- sprintf("%d %s of %d", self$num_heads, if (self$num_heads == 1L) "head" else "heads", self$key_dim)
+    return(paste(c(heads, projected_options(self)), collapse = ", "))
   }
   if (!name %in% fields) return(unknown_property(self, name, fields))
   if (name == "attention_axes") return(if (self$built) self$axes else self$attention_axes)
   if (grepl("_dense$", name)) return(self$parts[[sub("_dense$", "", name)]])
   self[[name]]
+}
+
+# What else is special about a layer with projections, for its one line.
+projected_options <- function(self) {
+  c(
+    if (self$value_dim != self$key_dim) sprintf("values of %d", self$value_dim),
+    if (length(self$attention_axes) > 0L) paste(if (length(self$attention_axes) == 1L) "axis" else "axes", paste(self$attention_axes, collapse = " and ")),
+    if (!is.null(self$sliding_window)) sprintf("window %d", self$sliding_window),
+    if (isTRUE(self$use_gate)) "gated", if (!self$use_bias) "no bias", if (self$dropout > 0) sprintf("dropout %s", format(self$dropout))
+  )
 }

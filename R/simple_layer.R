@@ -69,7 +69,7 @@ check_numbers.default <- function(self, inputs, call = NULL) invisible()
 
 # One array or tensor, or a list that holds just one.
 layer_inputs.default <- function(self, inputs, call = NULL) {
-  if (is.list(inputs) && !is.data.frame(inputs) && length(inputs) == 1L) inputs <- inputs[[1L]]
+  if (is.list(inputs) && !is.object(inputs) && length(inputs) == 1L) inputs <- inputs[[1L]]
   list(as_input(inputs, "inputs", call))
 }
 
@@ -93,11 +93,11 @@ as_input <- function(x, arg, call = NULL) {
 # The mask of a call: logical or 0/1, of the first dimensions of the array.
 call_mask <- function(mask, dim, call = NULL) {
   if (is.null(mask)) return(NULL)
-  fits <- !is.null(base::dim(mask)) && length(base::dim(mask)) <= length(dim) &&
-    identical(as.integer(base::dim(mask)), as.integer(dim[seq_along(base::dim(mask))]))
-  if (!(is.logical(mask) || is.numeric(mask)) || anyNA(mask) || !all(mask == 0 | mask == 1)) {
+  if (is.object(mask) || !(is.logical(mask) || is.numeric(mask)) || anyNA(mask) || !all(mask == 0 | mask == 1)) {
     abort_argument(mask, "mask", "logical or 0/1, TRUE for real positions", call = call, class = "mask")
   }
+  fits <- !is.null(base::dim(mask)) && length(base::dim(mask)) <= length(dim) &&
+    identical(as.integer(base::dim(mask)), as.integer(dim[seq_along(base::dim(mask))]))
   if (!fits) {
     abort_attentive("mask",
       sprintf("`mask` must have the first dimensions of the array %s, not %s.", format_shape(dim),

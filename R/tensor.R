@@ -14,7 +14,7 @@ new_tensor <- function(shape, dtype, name, node = NULL, index = 1L) {
   tensor
 }
 
-is_symbolic <- function(x) inherits(x, "attentive_tensor")
+is_symbolic <- function(x) is.environment(x) && inherits(x, "attentive_tensor") # a class is easily forged
 
 # Whether x is a symbolic tensor or a list that holds one.
 any_symbolic <- function(x) {

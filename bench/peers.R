@@ -11,16 +11,17 @@ processor <- function() {
 
 # ---- The engine, without R --------------------------------------------------
 
-# Compiles `core` and `textbook` with R's own compiler and plain -O2, as the
+# The engine's own programs, compiled with R's compiler and plain -O2, as the
 # package is. Files that need Eigen are not needed here.
+engine_programs <- c("core", "textbook", "backward", "siblings", "matrix_product")
 build_engine <- function(settings) {
   build <- Sys.getenv("ATTENTIVE_BUILD", file.path(tempdir(), "engine"))
   dir.create(build, showWarnings = FALSE, recursive = TRUE)
   sources <- list.files(file.path(root, "src/engine"), "[.]cpp$", recursive = TRUE, full.names = TRUE)
   needs_eigen <- vapply(sources, function(file) any(grepl("include *<Eigen", readLines(file))), NA)
-  objects <- c(sources[!needs_eigen], file.path(bench, "engine", c("core.cpp", "peak.cpp", "textbook.cpp")))
+  objects <- c(sources[!needs_eigen], file.path(bench, "engine", paste0(c("peak", engine_programs), ".cpp")))
   names(objects) <- file.path(build, sub("cpp$", "o", basename(objects)))
-  library <- names(objects)[!basename(objects) %in% c("core.cpp", "textbook.cpp")]
+  library <- names(objects)[!basename(objects) %in% paste0(engine_programs, ".cpp")]
   compiler <- system2(file.path(R.home("bin"), "R"), c("CMD", "config", "CXX17"), stdout = TRUE)
   command <- sprintf("%s -std=c++17 -O2 -pthread -I%s", compiler, shQuote(file.path(root, "src/engine")))
   headers <- list.files(file.path(root, "src/engine"), "[.]h$", recursive = TRUE, full.names = TRUE)
@@ -31,7 +32,7 @@ build_engine <- function(settings) {
   }
   makefile <- file.path(build, "Makefile")
   writeLines(c(
-    rule("all", file.path(build, c("core", "textbook")), "@true"), program("core"), program("textbook"),
+    rule("all", file.path(build, engine_programs), "@true"), unlist(lapply(engine_programs, program)),
     unlist(Map(function(object, source) rule(object, c(source, headers), paste(command, "-c", source, "-o $@")), names(objects), objects))
   ), makefile)
   message("compiling the engine's programs")
@@ -40,14 +41,22 @@ build_engine <- function(settings) {
   list(
     compiler = system2(strsplit(compiler, " ")[[1L]][[1L]], "--version", stdout = TRUE)[[1L]],
     peak = function() measured_peak(build, settings), core = function(row) core_ms(build, row, settings),
-    textbook = function(row) if (settings$textbook && !row$scores) textbook_ms(build, row) else NA_real_
+    textbook = function(row) if (settings$textbook && !row$scores) textbook_ms(build, row) else NA_real_,
+    lines = function(name) program_lines(build, name, settings)
   )
 }
 
-run_core <- function(build, words, settings) {
-  instructions <- if (settings$instructions == "auto") NULL else c("--level", settings$instructions)
-  system2(file.path(build, "core"), c("--threads", settings$threads, instructions, words), stdout = TRUE)
+# What a program prints, all of its rows.
+program_lines <- function(build, name, settings, words = NULL) {
+  chosen <- settings$instructions != "auto"
+  options <- if (name == "matrix_product") {
+    c(settings$threads, if (chosen) settings$instructions)
+  } else {
+    c("--threads", settings$threads, if (chosen) c("--level", settings$instructions))
+  }
+  system2(file.path(build, name), c(options, words), stdout = TRUE)
 }
+run_core <- function(build, words, settings) program_lines(build, "core", settings, words)
 measured_peak <- function(build, settings) {
   line <- grep("peak", run_core(build, c("--seconds", "0.1", "no-such-row"), settings), value = TRUE)[[1L]]
   as.numeric(sub(".*peak ([0-9.]+) GFLOP/s.*", "\\1", line))

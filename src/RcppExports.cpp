@@ -84,6 +84,85 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// pointer_alive
+bool pointer_alive(SEXP pointer);
+RcppExport SEXP _attentive_pointer_alive(SEXP pointerSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type pointer(pointerSEXP);
+    rcpp_result_gen = Rcpp::wrap(pointer_alive(pointer));
+    return rcpp_result_gen;
+END_RCPP
+}
+// program_create
+SEXP program_create(Rcpp::List plan, bool float64);
+RcppExport SEXP _attentive_program_create(SEXP planSEXP, SEXP float64SEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type plan(planSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    rcpp_result_gen = Rcpp::wrap(program_create(plan, float64));
+    return rcpp_result_gen;
+END_RCPP
+}
+// program_run
+Rcpp::List program_run(SEXP program, Rcpp::List inputs, Rcpp::List variables, bool training, double call, int threads);
+RcppExport SEXP _attentive_program_run(SEXP programSEXP, SEXP inputsSEXP, SEXP variablesSEXP, SEXP trainingSEXP, SEXP callSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type program(programSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type inputs(inputsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type variables(variablesSEXP);
+    Rcpp::traits::input_parameter< bool >::type training(trainingSEXP);
+    Rcpp::traits::input_parameter< double >::type call(callSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(program_run(program, inputs, variables, training, call, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// program_gradients
+Rcpp::List program_gradients(SEXP program, Rcpp::List inputs, Rcpp::List upstream, Rcpp::List variables, bool training, double call, int threads);
+RcppExport SEXP _attentive_program_gradients(SEXP programSEXP, SEXP inputsSEXP, SEXP upstreamSEXP, SEXP variablesSEXP, SEXP trainingSEXP, SEXP callSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type program(programSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type inputs(inputsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type upstream(upstreamSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type variables(variablesSEXP);
+    Rcpp::traits::input_parameter< bool >::type training(trainingSEXP);
+    Rcpp::traits::input_parameter< double >::type call(callSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(program_gradients(program, inputs, upstream, variables, training, call, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// dataset_create
+SEXP dataset_create(Rcpp::List arrays, bool float64, int threads);
+RcppExport SEXP _attentive_dataset_create(SEXP arraysSEXP, SEXP float64SEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type arrays(arraysSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(dataset_create(arrays, float64, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// program_predict
+Rcpp::List program_predict(SEXP program, SEXP dataset, SEXP rows, int batch_size, Rcpp::List variables, int threads);
+RcppExport SEXP _attentive_program_predict(SEXP programSEXP, SEXP datasetSEXP, SEXP rowsSEXP, SEXP batch_sizeSEXP, SEXP variablesSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type program(programSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type dataset(datasetSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type rows(rowsSEXP);
+    Rcpp::traits::input_parameter< int >::type batch_size(batch_sizeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type variables(variablesSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(program_predict(program, dataset, rows, batch_size, variables, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 // cpp_safetensors_header
 Rcpp::List cpp_safetensors_header(const std::string& path);
 RcppExport SEXP _attentive_cpp_safetensors_header(SEXP pathSEXP) {
@@ -218,6 +297,64 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
+// training_create
+SEXP training_create(Rcpp::List plan, bool float64);
+RcppExport SEXP _attentive_training_create(SEXP planSEXP, SEXP float64SEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< Rcpp::List >::type plan(planSEXP);
+    Rcpp::traits::input_parameter< bool >::type float64(float64SEXP);
+    rcpp_result_gen = Rcpp::wrap(training_create(plan, float64));
+    return rcpp_result_gen;
+END_RCPP
+}
+// training_slots
+Rcpp::CharacterVector training_slots(SEXP training);
+RcppExport SEXP _attentive_training_slots(SEXP trainingSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type training(trainingSEXP);
+    rcpp_result_gen = Rcpp::wrap(training_slots(training));
+    return rcpp_result_gen;
+END_RCPP
+}
+// training_step
+Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List columns, SEXP rows, Rcpp::List variables, Rcpp::List slots, double step, double learning_rate, double call, int threads);
+RcppExport SEXP _attentive_training_step(SEXP programSEXP, SEXP trainingSEXP, SEXP datasetSEXP, SEXP columnsSEXP, SEXP rowsSEXP, SEXP variablesSEXP, SEXP slotsSEXP, SEXP stepSEXP, SEXP learning_rateSEXP, SEXP callSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type program(programSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type training(trainingSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type dataset(datasetSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type columns(columnsSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type rows(rowsSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type variables(variablesSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type slots(slotsSEXP);
+    Rcpp::traits::input_parameter< double >::type step(stepSEXP);
+    Rcpp::traits::input_parameter< double >::type learning_rate(learning_rateSEXP);
+    Rcpp::traits::input_parameter< double >::type call(callSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(training_step(program, training, dataset, columns, rows, variables, slots, step, learning_rate, call, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
+// test_step
+Rcpp::List test_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List columns, SEXP rows, int batch_size, Rcpp::List variables, int threads);
+RcppExport SEXP _attentive_test_step(SEXP programSEXP, SEXP trainingSEXP, SEXP datasetSEXP, SEXP columnsSEXP, SEXP rowsSEXP, SEXP batch_sizeSEXP, SEXP variablesSEXP, SEXP threadsSEXP) {
+BEGIN_RCPP
+    Rcpp::RObject rcpp_result_gen;
+    Rcpp::traits::input_parameter< SEXP >::type program(programSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type training(trainingSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type dataset(datasetSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type columns(columnsSEXP);
+    Rcpp::traits::input_parameter< SEXP >::type rows(rowsSEXP);
+    Rcpp::traits::input_parameter< int >::type batch_size(batch_sizeSEXP);
+    Rcpp::traits::input_parameter< Rcpp::List >::type variables(variablesSEXP);
+    Rcpp::traits::input_parameter< int >::type threads(threadsSEXP);
+    rcpp_result_gen = Rcpp::wrap(test_step(program, training, dataset, columns, rows, batch_size, variables, threads));
+    return rcpp_result_gen;
+END_RCPP
+}
 // pack_numbers
 Rcpp::RawVector pack_numbers(SEXP value, std::string dtype);
 RcppExport SEXP _attentive_pack_numbers(SEXP valueSEXP, SEXP dtypeSEXP) {
@@ -249,6 +386,12 @@ static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_set_instructions", (DL_FUNC) &_attentive_engine_set_instructions, 1},
     {"_attentive_engine_stop_threads", (DL_FUNC) &_attentive_engine_stop_threads, 0},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
+    {"_attentive_pointer_alive", (DL_FUNC) &_attentive_pointer_alive, 1},
+    {"_attentive_program_create", (DL_FUNC) &_attentive_program_create, 2},
+    {"_attentive_program_run", (DL_FUNC) &_attentive_program_run, 6},
+    {"_attentive_program_gradients", (DL_FUNC) &_attentive_program_gradients, 7},
+    {"_attentive_dataset_create", (DL_FUNC) &_attentive_dataset_create, 3},
+    {"_attentive_program_predict", (DL_FUNC) &_attentive_program_predict, 6},
     {"_attentive_cpp_safetensors_header", (DL_FUNC) &_attentive_cpp_safetensors_header, 1},
     {"_attentive_cpp_safetensors_arrays", (DL_FUNC) &_attentive_cpp_safetensors_arrays, 2},
     {"_attentive_engine_unprojected_attention", (DL_FUNC) &_attentive_engine_unprojected_attention, 8},
@@ -259,6 +402,10 @@ static const R_CallMethodDef CallEntries[] = {
     {"_attentive_penalty_value", (DL_FUNC) &_attentive_penalty_value, 4},
     {"_attentive_penalty_gradient", (DL_FUNC) &_attentive_penalty_gradient, 4},
     {"_attentive_constrain_values", (DL_FUNC) &_attentive_constrain_values, 4},
+    {"_attentive_training_create", (DL_FUNC) &_attentive_training_create, 2},
+    {"_attentive_training_slots", (DL_FUNC) &_attentive_training_slots, 1},
+    {"_attentive_training_step", (DL_FUNC) &_attentive_training_step, 11},
+    {"_attentive_test_step", (DL_FUNC) &_attentive_test_step, 8},
     {"_attentive_pack_numbers", (DL_FUNC) &_attentive_pack_numbers, 2},
     {"_attentive_unpack_numbers", (DL_FUNC) &_attentive_unpack_numbers, 3},
     {NULL, NULL, 0}

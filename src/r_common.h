@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/layout.h"
+#include "engine/memory.h"
 #include "engine/parallel.h"
 #include "engine/tensor.h"
 
@@ -73,6 +74,7 @@ inline Rcpp::NumericVector new_array(const Rcpp::IntegerVector &dims) {
   for (int d : dims)
     size *= d;
   Rcpp::NumericVector out(Rcpp::no_init(size));
+  prefer_large_pages(out.begin(), static_cast<std::size_t>(size) * sizeof(double));
   if (dims.size() > 0)
     out.attr("dim") = Rcpp::clone(dims);
   return out;

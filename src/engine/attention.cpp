@@ -141,16 +141,15 @@ private:
       tile.value_size = shape.value_size;
       tile.p = s_.p;
       tile.sums = s_.sums;
-      bool loaded = false;
+      int busy = 0; // groups that see keys of this tile, so far
       for (int g = 0; g < groups_; ++g) {
         view_.look(call_.options.mask, n_, h_, queries_ + g * lanes(), group_count(g),
                    kernels_.lanes, first, last);
         if (view_.view == Mask::View::none)
           continue;
-        if (!loaded)
+        if (busy == 0)
           load_keys(first, last, tile);
-        loaded = true;
-        announce(g, last, range.end, tile);
+        announce(busy++, last, range.end, tile);
         tile.kept = keep(g, first, last);
         attend_group(g, static_cast<int>(last - first), tile);
       }
@@ -191,12 +190,12 @@ private:
     tile.v_stride = tile.value_size;
   }
 
-  // While group g works on this tile, line g of each row of the next one is
-  // fetched. Only where tiles are copied: else rows are read once per group.
-  void announce(int g, Index first, Index end, AttentionTile<T> &tile) const {
+  // While the i-th busy group works on this tile, line i of each row of the next
+  // one is fetched. Only where tiles are copied: else rows are read once per group.
+  void announce(int i, Index first, Index end, AttentionTile<T> &tile) const {
     constexpr Index kLine = 64 / sizeof(T);
     const bool full = call_.grid.packs && first + kTileKeys <= end;
-    const Index at = g * kLine;
+    const Index at = i * kLine;
     tile.next_k = full && at < tile.key_size ? call_.k.row(n_, first, kv_head_) + at : nullptr;
     tile.next_v = full && at < tile.value_size ? call_.v.row(n_, first, kv_head_) + at : nullptr;
     tile.next_k_stride = call_.k.token_stride;
@@ -248,10 +247,16 @@ private:
     kernels_.raise_maximum(s_.max, offset, total, tile.o, tile.value_size);
   }
 
-  // For lanes that see a key for the first time: the maximum over a few keys.
+  // For lanes that see a key for the first time: the maximum over a few keys,
+  // the same ones for all of them where there are such (a window moves on with
+  // the lane).
   void hold_maximum(std::uint32_t fresh, int keys, AttentionTile<T> tile, T *offset) {
     constexpr T kLargest = std::numeric_limits<T>::max();
-    for (int first = 0; first < keys && fresh != 0; first += kernels_.rows) {
+    int start = 0;
+    while (tile.bits != nullptr && start < keys && (tile.bits[start] & fresh) != fresh)
+      ++start;
+    for (int first = start < keys ? start : 0; first < keys && fresh != 0;
+         first += kernels_.rows) {
       const int last = std::min(first + kernels_.rows, keys);
       std::uint32_t covered = tile.bits == nullptr ? fresh : 0;
       for (int s = first; tile.bits != nullptr && s < last; ++s)
@@ -336,11 +341,13 @@ void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadVie
   std::vector<Scratch<T>> scratch;
   for (int i = 0; i < limited.threads; ++i)
     scratch.emplace_back(shape, call.grid);
-  // Under a causal mask the last blocks cost most: they go first.
-  const bool reverse = options.mask.causal;
+  // Under a causal mask the last blocks cost most: they go first. Blocks of a
+  // window share few keys, but the tokens that all heads read.
+  const bool causal = options.mask.causal, by_block = causal || options.mask.window > 0;
   parallel_for(tasks, limited, [&](Index task, int worker) {
-    const Index block = reverse ? blocks - 1 - task / (tasks / blocks) : task % blocks;
-    const Index head = reverse ? task % (tasks / blocks) : task / blocks;
+    const Index place = by_block ? task / (tasks / blocks) : task % blocks;
+    const Index head = by_block ? task % (tasks / blocks) : task / blocks;
+    const Index block = causal ? blocks - 1 - place : place;
     ForwardBlock<T>(call, scratch[worker], head / shape.heads, head % shape.heads, block).run();
   });
 }

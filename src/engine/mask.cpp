@@ -68,6 +68,9 @@ Mask::View Mask::view(Index n, Index h, const Index *group, int count, Index beg
                       std::uint32_t *bits) const {
   const Index size = end - begin;
   const Index first = group[0], last = group[count - 1];
+  const KeyRange range = key_range(first, last);
+  if (range.end <= begin || end <= range.begin)
+    return View::none;
   std::uint32_t lanes = lowest_bits(count);
   if (query != nullptr)
     for (int lane = 0; lane < count; ++lane)

@@ -1,9 +1,14 @@
 #include "memory.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace attentive {
 namespace {
@@ -43,7 +48,25 @@ struct Store {
 };
 Store store;
 
+// Smaller memory does not fill enough large pages to be worth a system call.
+constexpr std::size_t kSmallestLarge = std::size_t(8) << 20;
+
 } // namespace
+
+void prefer_large_pages(void *address, std::size_t bytes) noexcept {
+#if defined(MADV_HUGEPAGE)
+  constexpr std::uintptr_t kPage = 4096;
+  if (bytes < kSmallestLarge)
+    return;
+  const auto begin = reinterpret_cast<std::uintptr_t>(address);
+  const std::uintptr_t first = (begin + kPage - 1) & ~(kPage - 1),
+                       last = (begin + bytes) & ~(kPage - 1);
+  madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE); // advice: may fail
+#else
+  (void)address;
+  (void)bytes;
+#endif
+}
 
 MemoryBlock take_block(std::size_t bytes) {
   if (bytes >= kSmallest) {
@@ -65,6 +88,7 @@ MemoryBlock take_block(std::size_t bytes) {
   }
   if (address == nullptr)
     throw std::bad_alloc();
+  prefer_large_pages(address, bytes);
   return {address, bytes};
 }
 

@@ -56,7 +56,7 @@ Difference difference(const std::vector<Got> &got, const std::vector<T> &own,
     if (beyond && (std::isnan(g) || std::fabs(g) <= rules.limit))
       continue;
     if (beyond || !std::isfinite(o) || !std::isfinite(g)) {
-      const bool same = !beyond && !std::isfinite(o) && !std::isfinite(g) &&
+      const bool same = !std::isfinite(o) && !std::isfinite(g) &&
                         (!rules.empty_is_exact || (o == kEmpty) == (g == kEmpty));
       if (!same && !d.wrong_class) {
         d.wrong_class = true;

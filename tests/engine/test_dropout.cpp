@@ -53,6 +53,26 @@ void test_vectors() {
   }
 }
 
+// The definition, read again from its words: 16 bits of each pair against the
+// threshold, which itself is kept.
+void test_definition() {
+  const DropoutHead head = DropoutMask(dropout_of(0.5, 42), shape_of(1, 1, 2)).head(0, 1);
+  int at_threshold = 0;
+  bool same = true;
+  for (std::uint32_t t = 0; t < 600; ++t)
+    for (std::uint32_t s = 0; s < 600; ++s) {
+      const PhiloxCounter block =
+          philox4x32({s / 8, t, head.row[0], head.row[1]}, {head.key[0], head.key[1]});
+      const std::uint32_t word = block[s % 8 / 2];
+      const std::uint32_t bits = s % 2 == 0 ? word & 0xffffu : word >> 16;
+      at_threshold += bits == 32768;
+      same = same && head.keeps(t, s) == (bits >= 32768);
+    }
+  CHECK(head.row[0] == 1 && head.row[1] == 0);
+  CHECK(at_threshold > 0);
+  CHECK(same);
+}
+
 // Within 4.5 standard deviations, over all pairs and over pairs of neighbours.
 void test_share() {
   const Index length = 400;
@@ -118,6 +138,7 @@ int main() {
   for (Level level : available_levels()) {
     set_level(level_name(level));
     test_vectors();
+    test_definition();
   }
   test_share();
   test_position();

@@ -339,3 +339,54 @@ test_that("the table of a model shows layers, shapes, weights and what is applie
   expect_true(all(nchar(narrow, "width") <= 60))
   expect_identical(capture.output(print(model)), capture.output(summary(model)))
 })
+
+test_that("a model has the same bits for any number of threads", {
+  tokens <- keras_input(NA, dtype = "int32")
+  x <- layer_embedding(tokens, input_dim = 50, output_dim = 16, mask_zero = TRUE)
+  y <- layer_add(x, layer_multi_head_attention(x, num_heads = 2, key_dim = 8, dropout = 0.2)) |> layer_layer_normalization()
+  model <- keras_model(tokens, layer_dense(y, 64, activation = "gelu") |> layer_dropout(0.3) |> layer_global_average_pooling_1d())
+  ids <- matrix((seq_len(24 * 40) * 7) %% 50, 24)
+  copy <- from_config(get_config(model))
+  expect_identical(model(ids, threads = 2), model(ids, threads = 1))
+  first <- model(ids, training = TRUE, threads = 1)
+  self <- environment(model)
+  self$calls <- 0
+  expect_identical(model(ids, training = TRUE, threads = 8), first)
+})
+
+test_that("gradients of a whole model agree with differences", {
+  local_floatx("float64")
+  tokens <- keras_input(NA, dtype = "int32")
+  other <- keras_input(c(NA, 3))
+  x <- layer_embedding(tokens, input_dim = 6, output_dim = 4, mask_zero = TRUE)
+  shared <- layer_dense(units = 4, activation = "tanh")
+  attention <- layer_multi_head_attention(num_heads = 2, key_dim = 2)
+  y <- layer_layer_normalization(layer_add(x, attention(x, shared(shared(layer_dense(other, 4))))), epsilon = 0.1)
+  z <- layer_concatenate(y, shared(y) * 0.5, layer_multiply(y, x) / 2 + 1) |> layer_dense(3, activation = "softmax")
+  model <- keras_model(list(tokens, other), list(layer_global_average_pooling_1d(z), layer_global_max_pooling_1d(y)))
+  fill_weights(model, 0.6)
+  data <- list(rbind(c(1, 2, 0), c(5, 3, 4)), wave(c(2, 5, 3)))
+  upstream <- list(wave(c(2, 3), 0.7), wave(c(2, 4), 0.9))
+  loss <- function() sum(mapply(function(a, b) sum(a * b), model(data), upstream))
+  program <- attentive:::model_program(environment(model))
+  made <- attentive:::program_gradients(program$pointer, data, upstream, program$variables, FALSE, 0, 2L)
+  for (k in seq_along(program$variables)) {
+    variable <- program$variables[[k]]
+    value <- as.array(variable)
+    for (i in unique(c(1, length(value), length(value) %/% 2 + 1))) {
+      sides <- vapply(c(-1e-5, 1e-5), function(step) {
+        variable$assign(replace(value, i, value[[i]] + step))
+        loss()
+      }, 0)
+      expect_equal(made$weights[[k]][[i]], diff(sides) / 2e-5, tolerance = 1e-5, info = paste(variable$path, i))
+    }
+    variable$assign(value)
+  }
+  for (i in c(1, 13, 30)) {
+    sides <- vapply(c(-1e-5, 1e-5), function(step) {
+      data[[2]][[i]] <- data[[2]][[i]] + step
+      sum(mapply(function(a, b) sum(a * b), model(data), upstream))
+    }, 0)
+    expect_equal(made$inputs[[2]][[i]], diff(sides) / 2e-5, tolerance = 1e-5)
+  }
+})

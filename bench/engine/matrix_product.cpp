@@ -1,5 +1,5 @@
 // Time of the product and of the doorway's conversions, as a share of the peak
-// and of a plain copy measured in the same run: matmul [threads] [level]. See
+// and of a plain copy measured in the same run: matrix_product [threads] [level]. See
 // bench/README.md.
 #include <algorithm>
 #include <chrono>
