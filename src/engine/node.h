@@ -134,6 +134,9 @@ public:
   // gradient_place(). Called only if an output has a gradient.
   virtual void backward(Run<T> &run) = 0;
 
+  // Whether the samples of a batch may be computed apart and on any thread.
+  virtual bool separable() const { return true; }
+
   const NodeLinks &links() const { return links_; }
 
 protected:

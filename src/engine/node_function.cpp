@@ -25,6 +25,8 @@ public:
     this->output(run).dims = function_->shape(dims);
   }
 
+  bool separable() const override { return false; }
+
   void forward(Run<T> &run) override {
     Value<T> &out = this->output(run);
     const Array made = function_->forward(arrays(run));

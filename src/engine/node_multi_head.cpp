@@ -37,6 +37,8 @@ public:
     this->plan_outputs(run, output_);
   }
 
+  bool separable() const override { return !penalizes(); } // or it looks at the size of the batch
+
   void forward(Run<T> &run) override {
     const ScoreView scores = this->score_view(run);
     multi_head_attention_forward<T>(sizes_, inputs(run), weights(run), this->options(run),

@@ -10,6 +10,8 @@ public:
   ActivityPenaltyNode(NodeLinks links, ElementPenalty penalty)
       : SameShapeNode<T>(std::move(links)), penalty_(penalty) {}
 
+  bool separable() const override { return false; } // it looks at the size of the batch
+
   void forward(Run<T> &run) override {
     const Value<T> &x = this->input(run);
     pass_gradient<T>(x.data.data(), {this->output(run).data.data(), false}, x.data.size(),

@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include <algorithm>
+
 namespace attentive {
 
 template <class T> Program<T>::Program(const ProgramPlan &plan) : plan_(plan) {
@@ -32,6 +34,35 @@ template <class T> void Program<T>::prepare(const std::vector<Dims> &inputs) {
     }
   }
   planned_ = inputs;
+}
+
+template <class T> bool Program<T>::separable() const {
+  return std::all_of(nodes_.begin(), nodes_.end(),
+                     [](const auto &node) { return node->separable(); });
+}
+
+template <class T> Program<T> &Program<T>::copy(std::size_t i) {
+  while (copies_.size() <= i)
+    copies_.push_back(std::make_unique<Program>(plan_));
+  Run<T> &to = copies_[i]->run_;
+  for (std::size_t w = 0; w < run_.weights.size(); ++w) {
+    to.weights[w].data = run_.weights[w].data;
+    to.weights[w].size = run_.weights[w].size;
+    to.weights[w].wants_gradient = run_.weights[w].wants_gradient;
+  }
+  to.training = run_.training;
+  to.call = run_.call;
+  to.execution = run_.execution;
+  return *copies_[i];
+}
+
+template <class T>
+Index Program<T>::remembered(const std::vector<Dims> &dims, Index count,
+                             const std::function<Index()> &compute) {
+  const auto found = remembered_.find({dims, count});
+  if (found != remembered_.end())
+    return found->second;
+  return remembered_[{dims, count}] = compute();
 }
 
 template <class T> void Program<T>::forward() {

@@ -39,6 +39,17 @@ public:
     return mask < 0 ? nullptr : &run_.masks[static_cast<std::size_t>(mask)];
   }
 
+  // Whether the samples of a batch may be computed apart: in copies of the
+  // program, each for a part of the batch.
+  bool separable() const;
+  // A copy of the program, made when it is first asked for, with run()'s weights
+  // and settings as they are here.
+  Program &copy(std::size_t i);
+  Program &copied(std::size_t i) { return *copies_[i]; }
+  // What compute() gives for these dims and this number of rows, remembered.
+  Index remembered(const std::vector<Dims> &dims, Index count,
+                   const std::function<Index()> &compute);
+
   // Values of the inputs are filled in by the caller, run().weights set.
   void forward();
   // Forgets old gradients and finds out which values need new ones; then the
@@ -53,6 +64,8 @@ private:
   ProgramPlan plan_;
   std::vector<std::unique_ptr<Node<T>>> nodes_;
   std::vector<Dims> planned_;
+  std::vector<std::unique_ptr<Program>> copies_;
+  std::map<std::pair<std::vector<Dims>, Index>, Index> remembered_;
   Run<T> run_;
 };
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "batch.h"
 #include "position_weights.h"
 
 namespace attentive {
@@ -28,11 +29,11 @@ const DatasetColumn<T> *column_of(const Dataset<T> &dataset, const std::vector<i
 }
 
 template <class T>
-Comparison<T> compare(Program<T> &program, const Dataset<T> &dataset, const StepColumns &columns,
+Comparison<T> compare(Batch<T> &batch, const Dataset<T> &dataset, const StepColumns &columns,
                       const Index *rows, Index count, std::size_t output) {
   Comparison<T> c;
-  c.prediction = &program.output(output);
-  c.mask = program.output_mask(output);
+  c.prediction = &batch.output(output);
+  c.mask = batch.output_mask(output);
   c.sample_weight = column_of(dataset, columns.sample_weights, output);
   c.rows = rows;
   const Dims &dims = c.prediction->dims;
@@ -205,13 +206,13 @@ StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const 
                         const StepColumns &columns, const Index *rows, Index count, bool backward) {
   Run<T> &run = program.run();
   const std::size_t outputs = program.plan().outputs.size();
-  load_rows(program, dataset, rows, count);
   run.training = backward;
-  program.forward();
   for (std::size_t i = 0; i < run.weights.size(); ++i)
     run.weights[i].wants_gradient = backward && plan.weights.at(i).trainable;
+  Batch<T> batch(program, dataset, rows, count);
+  batch.forward();
   if (backward)
-    program.begin_backward();
+    batch.begin_backward();
 
   StepResult result;
   const double samples = static_cast<double>(count);
@@ -221,7 +222,7 @@ StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const 
   for (std::size_t i = 0; i < outputs; ++i) {
     if (!compared(plan, i))
       continue;
-    const Comparison<T> c = compare(program, dataset, columns, rows, count, i);
+    const Comparison<T> c = compare(batch, dataset, columns, rows, count, i);
     if (i < plan.losses.size() && plan.losses[i].wanted) {
       const double value = output_loss(plan.losses[i], c, backward, run.execution);
       result.losses[i] = {value * samples, samples};
@@ -231,9 +232,9 @@ StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const 
       if (plan.metrics[m].output == i)
         result.metrics[m] = metric_state(plan.metrics[m], c, run.execution);
   }
-  total += run.loss;
+  total += batch.penalties();
   if (backward)
-    program.backward();
+    batch.backward();
   total += penalties(program, plan, backward);
   if (backward)
     clip_gradients(plan.optimizer, run.weights);

@@ -1,0 +1,137 @@
+// A batch in parts against one in one piece; predictions in pieces against those
+// row by row; the same bits for any number of threads.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "batch.h"
+#include "check.h"
+#include "predict.h"
+#include "random.h"
+
+using namespace attentive;
+
+namespace {
+
+constexpr Index kSamples = 700, kWidth = 128;
+
+// Two dense layers, the first with a mask of its own input's zeros beside it.
+ProgramPlan plan() {
+  ProgramPlan p;
+  p.values = 3;
+  p.weights = 4;
+  for (int layer = 0; layer < 2; ++layer) {
+    ProgramNode node;
+    node.op = "dense";
+    node.links.inputs = {layer};
+    node.links.outputs = {layer + 1};
+    node.links.weights = {2 * layer, 2 * layer + 1};
+    node.options.numbers["units"] = {layer == 0 ? static_cast<double>(kWidth) : 3.0};
+    p.nodes.push_back(node);
+  }
+  p.inputs = {0};
+  p.outputs = {2};
+  p.output_masks = {-1};
+  return p;
+}
+
+template <class T> struct Setting {
+  Program<T> program{plan()};
+  Dataset<T> data;
+  std::vector<std::vector<T>> weights;
+
+  explicit Setting(int threads) {
+    DatasetColumn<T> column;
+    column.dims = {kSamples, kWidth};
+    column.data = Buffer<T>(kSamples * kWidth);
+    fill_normal(1, 1, 0, 1, column.data.data(), column.data.size());
+    data.columns.push_back(std::move(column));
+    for (Index size : {kWidth * kWidth, kWidth, kWidth * 3, Index{3}}) {
+      weights.emplace_back(static_cast<std::size_t>(size));
+      fill_normal(2, weights.size(), 0, .1, weights.back().data(), size);
+    }
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      Weight<T> &weight = program.run().weights[i];
+      weight.data = weights[i].data();
+      weight.size = static_cast<Index>(weights[i].size());
+      weight.wants_gradient = true;
+    }
+    program.run().execution.threads = threads;
+  }
+};
+
+std::vector<Index> some_rows(Index count) {
+  std::vector<Index> rows;
+  for (Index i = 0; i < count; ++i)
+    rows.push_back(i * 37 % kSamples);
+  return rows;
+}
+
+// All numbers that a step leaves: outputs, then the gradients of the weights.
+template <class T, class Pass> std::vector<T> gather(Setting<T> &s, Value<T> &out, const Pass &back) {
+  std::vector<T> all(out.data.data(), out.data.data() + out.data.size());
+  const GradientPlace<T> place = gradient_place<T>(out, out.data.size());
+  fill_normal(5, 5, 0, 1, place.data, out.data.size());
+  back();
+  for (const Weight<T> &weight : s.program.run().weights)
+    all.insert(all.end(), weight.gradient.data(), weight.gradient.data() + weight.size);
+  return all;
+}
+
+template <class T> std::vector<T> in_parts(int threads, Index count) {
+  Setting<T> s(threads);
+  const std::vector<Index> rows = some_rows(count);
+  Batch<T> batch(s.program, s.data, rows.data(), count);
+  CHECK(batch.parts() > 1);
+  batch.forward();
+  batch.begin_backward();
+  return gather(s, batch.output(0), [&] { batch.backward(); });
+}
+
+template <class T> std::vector<T> in_one(Index count) {
+  Setting<T> s(1);
+  const std::vector<Index> rows = some_rows(count);
+  load_rows(s.program, s.data, rows.data(), count);
+  s.program.forward();
+  s.program.begin_backward();
+  return gather(s, s.program.output(0), [&] { s.program.backward(); });
+}
+
+void parts() {
+  for (Index count : {Index{512}, Index{601}}) {
+    const std::vector<double> expected = in_one<double>(count), got = in_parts<double>(2, count);
+    double worst = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      worst = std::max(worst, std::fabs(expected[i] - got[i]));
+    CHECK(expected.size() == got.size() && worst < 1e-11);
+    CHECK(std::equal(got.begin(), got.begin() + count * 3, expected.begin())); // outputs: bits
+    const std::vector<float> one = in_parts<float>(1, count);
+    CHECK(in_parts<float>(2, count) == one && in_parts<float>(8, count) == one);
+  }
+  Setting<float> s(2);
+  const std::vector<Index> rows = some_rows(4);
+  CHECK(Batch<float>(s.program, s.data, rows.data(), 4).parts() == 1);
+}
+
+void predictions() {
+  std::vector<std::vector<float>> all;
+  for (int threads : {1, 2, 8})
+    for (Index batch_size : {Index{1}, Index{32}, Index{1000}}) {
+      Setting<float> s(threads);
+      const std::vector<Prediction<float>> p =
+          predict_rows(s.program, s.data, some_rows(kSamples), batch_size);
+      CHECK(p.size() == 1 && p[0].dims == (Dims{kSamples, 3}));
+      all.emplace_back(p[0].data.data(), p[0].data.data() + p[0].data.size());
+      CHECK(all.back() == all.front());
+    }
+  Setting<float> s(1);
+  CHECK(predict_rows(s.program, s.data, {}, 4)[0].dims.empty());
+}
+
+} // namespace
+
+int main() {
+  parts();
+  predictions();
+  return attentive_test::finish("test_batch");
+}
