@@ -330,3 +330,12 @@ test_that("what is seen: silence, a line per epoch, a bar", {
   expect_identical(format_seconds(75), "1m 15s")
   expect_identical(format_seconds(7300), "2h 01m")
 })
+
+test_that("a trained model shows what its optimizer remembers", {
+  model <- linear_model(2, 3)
+  compile(model, "adam", "mse")
+  expect_false(any(grepl("Optimizer", capture.output(print(model)))))
+  fit(model, x, cbind(y, y, y), verbose = 0)
+  expect_output(print(model), "Optimizer params: 20 ")
+  expect_length(model$optimizer$variables, 2 + 2 * 2)
+})
