@@ -211,6 +211,25 @@ test_that("several inputs and outputs are matched by order and by name", {
   compile(keras_model(list(left, right), list(near, near + 1)), "sgd", "mse")
 })
 
+test_that("masked positions count neither in the loss nor in the metrics", {
+  ids <- keras_input(NA, dtype = "int32")
+  model <- keras_model(ids, ids |> layer_embedding(6, 2, mask_zero = TRUE, dtype = "float64") |> layer_dense(1, dtype = "float64"))
+  set_weights(model, lapply(get_weights(model), function(w) w * 0))
+  compile(model, optimizer_sgd(0.1), "mse", metrics = c("mse", "mae"), weighted_metrics = list(metric_mean_absolute_error(name = "w")))
+  one <- rbind(c(5, 3, 0))
+  truth <- array(c(1, 2, 3), c(1, 3, 1))
+  expect_close(unlist(evaluate(model, one, truth, verbose = 0)), c(2.5, 1.5, 2.5, 1.5), 1e-12)
+  expect_identical(evaluate(model, one, truth[, , 1, drop = TRUE] |> matrix(1), verbose = 0), evaluate(model, one, truth, verbose = 0))
+  # positions may have weights of their own
+  values <- evaluate(model, one, truth, sample_weight = rbind(c(3, 1, 7)), verbose = 0)
+  expect_close(values$loss, (3 * 1 + 1 * 4) / 2, 1e-12)
+  expect_close(values$w, (3 * 1 + 1 * 2) / 4, 1e-12)
+  expect_close(values$mse, 2.5, 1e-12)
+  # what is masked has no gradient
+  fit(model, one, truth, verbose = 0)
+  expect_close(as.vector(get_weights(model)[[3]]), 0.1 * 2 * (1 + 2) / 2, 1e-12)
+})
+
 test_that("penalties belong to the loss, and frozen weights stay", {
   model <- linear_model(2, 1, kernel_regularizer = regularizer_l2(0.1), bias_regularizer = regularizer_l1(0.2))
   fill(model)
@@ -310,4 +329,13 @@ test_that("what is seen: silence, a line per epoch, a bar", {
   expect_identical(format_seconds(3.14), "3.1s")
   expect_identical(format_seconds(75), "1m 15s")
   expect_identical(format_seconds(7300), "2h 01m")
+})
+
+test_that("a trained model shows what its optimizer remembers", {
+  model <- linear_model(2, 3)
+  compile(model, "adam", "mse")
+  expect_false(any(grepl("Optimizer", capture.output(print(model)))))
+  fit(model, x, cbind(y, y, y), verbose = 0)
+  expect_output(print(model), "Optimizer params: 20 ")
+  expect_length(model$optimizer$variables, 2 + 2 * 2)
 })

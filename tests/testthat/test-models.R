@@ -236,6 +236,13 @@ test_that("weights are frozen and unfrozen by layer, place, name and function", 
   expect_error(freeze_weights(model, from = 4), "between 1 and 3", class = "attentive_error_argument")
   freeze_weights(get_layer(model, "b"))
   expect_output(print(model), "Trainable")
+  # one weight alone
+  unfreeze_weights(model)
+  last <- get_layer(model, "c")
+  last$bias$trainable <- FALSE
+  model$layers[[1]]$kernel$trainable <- FALSE
+  expect_length(model$trainable_weights, 4)
+  expect_error(last$bias <- 3, "cannot be set", class = "attentive_error_name")
 })
 
 test_that("a clone has weights of its own", {
@@ -281,6 +288,15 @@ test_that("configurations make the same model again", {
   third <- from_config(list(class_name = "Functional", config = jsonlite::fromJSON(json, simplifyVector = FALSE)))
   set_weights(third, get_weights(model))
   expect_identical(third(arrays), model(arrays))
+})
+
+test_that("a configuration that Keras wrote makes Keras's model", {
+  recorded <- readRDS(test_path("golden", "model_training.rds"))[[1]]
+  model <- from_config(recorded$config)
+  expect_identical(model$name, recorded$name)
+  expect_identical(vapply(model$weights, function(w) w$path, ""), recorded$weight_paths)
+  set_weights(model, recorded$weights_before)
+  expect_equal(model(recorded$tokens), recorded$prediction_before, tolerance = 1e-12)
 })
 
 test_that("configurations that make no model are refused", {
