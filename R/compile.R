@@ -90,7 +90,7 @@ read_metrics <- function(metrics, arg, call = NULL) {
 
 read_loss_weights <- function(weights, call = NULL) {
   if (is.null(weights)) return(NULL)
-  numbers <- if (is.list(weights) && all(lengths(weights) == 1L)) unlist(weights) else weights
+  numbers <- if (typeof(weights) == "list" && all(lengths(weights) == 1L)) unlist(weights) else weights
   if (is.numeric(numbers) && length(numbers) > 0L && all(is.finite(numbers))) return(numbers)
   abort_argument(weights, "loss_weights", "numbers, one for each output", call = call)
 }

@@ -179,13 +179,16 @@ unknown_property <- function(self, name, known) {
   self <- layer_self(x)
   if (name == "trainable") {
     set_trainable(self, check_flag(value, "trainable"))
-  } else {
+  } else if (!same_field(x, name, value)) {
     abort_attentive("name", sprintf("The field `%s` of a layer cannot be set.", name),
       hint = "`trainable` can be set; weights change by `set_weights()` or `variable$assign()`."
     )
   }
   invisible(x)
 }
+
+# `layer$kernel$trainable <- FALSE` changes the variable and then sets the field to what it is.
+same_field <- function(x, name, value) name %in% names(x) && identical(value, x[[name]])
 
 # Freezing a model freezes its layers.
 set_trainable <- function(self, value) {

@@ -108,7 +108,7 @@ sparse_options <- function(from_logits, ignore_class, axis, call) {
 }
 
 check_class_axis <- function(axis, call) {
-  if (identical(as.double(axis), -1)) return(invisible())
+  if (is.numeric(axis) && length(axis) == 1L && !is.object(axis) && isTRUE(axis == -1)) return(invisible())
   abort_attentive("not_yet", "`axis` must be -1: classes are along the last axis.", arg = "axis", call = call)
 }
 

@@ -163,6 +163,7 @@ scalar_variable <- function(value, name) {
 }
 
 rate_of_function <- function(fun, step, call = NULL) {
+  if (!is.function(args(fun))) abort_argument(fun, "learning_rate", "a number, or a function of the step", call = call) # `if` and its like
   rate <- if (length(formals(args(fun))) == 0L) fun() else fun(step)
   if (is.numeric(rate) && length(rate) == 1L && is.finite(rate) && rate >= 0) return(as.double(rate))
   abort_argument(rate, "learning_rate(step)", "a finite number of at least 0", call = call)

@@ -38,6 +38,8 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
 
 check_is_data <- function(x, arg, call = NULL) {
   if (is.null(x)) abort_missing(arg, "the data of the model's inputs", call)
+  if (any_symbolic(x)) abort_argument(x, arg, "an array, or a list of arrays", hint = "Call the model to apply it to symbolic tensors: `model(x)`.", call = call)
+  if (is.list(x) && is.object(x) && !is.data.frame(x)) abort_argument(x, arg, "an array, or a list of arrays", call = call)
   if (is.function(x) || inherits(x, "python.builtin.object")) {
     abort_attentive("not_yet", sprintf("`%s` must be arrays; generators and data sets of other packages are not available yet.", arg), arg = arg, call = call)
   }
@@ -192,7 +194,7 @@ with_class_weight <- function(self, class_weight, truth, shape, weights, call = 
 }
 
 check_class_weight <- function(x, call = NULL) {
-  numbers <- if (is.list(x) && all(lengths(x) == 1L)) unlist(x) else x
+  numbers <- if (typeof(x) == "list" && all(lengths(x) == 1L)) unlist(x) else x
   named <- !is.null(names(numbers)) && all(grepl("^[0-9]+$", names(numbers))) && !anyDuplicated(names(numbers))
   if (is.numeric(numbers) && all(is.finite(numbers)) && named) return(numbers)
   abort_argument(x, "class_weight", "a list of numbers named by the classes, which count from 0",

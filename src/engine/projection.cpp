@@ -32,8 +32,6 @@ template <class T> bool all_zero(const T *row, Index size) {
 template <class T>
 Buffer<T> without_unseen_rows(const T *x, const T *d_y, Index rows, Index features, Index columns) {
   Buffer<T> copy;
-  if (all_finite(x, rows * features))
-    return copy;
   for (Index m = 0; m < rows; ++m) {
     if (all_finite(x + m * features, features) || !all_zero(d_y + m * columns, columns))
       continue;
@@ -87,10 +85,17 @@ template <class T>
 void projection_backward_weights(const T *x, const T *d_y, Index rows, Index features,
                                  Index columns, Dense<T> d_dense, const Execution &execution) {
   if (d_dense.kernel != nullptr) {
-    const Buffer<T> cleaned = without_unseen_rows(x, d_y, rows, features, columns);
-    const T *seen = cleaned.empty() ? x : cleaned.data();
-    matmul<T>(matrix(seen, rows, features).transposed(), matrix(d_y, rows, columns),
-              matrix(d_dense.kernel, features, columns), nullptr, MatmulOptions(), execution);
+    const auto multiply = [&](const T *seen) {
+      matmul<T>(matrix(seen, rows, features).transposed(), matrix(d_y, rows, columns),
+                matrix(d_dense.kernel, features, columns), nullptr, MatmulOptions(), execution);
+    };
+    multiply(x);
+    // NaN and Inf of x show, also times 0: only then rows are looked at
+    if (!all_finite(d_dense.kernel, features * columns)) {
+      const Buffer<T> cleaned = without_unseen_rows(x, d_y, rows, features, columns);
+      if (!cleaned.empty())
+        multiply(cleaned.data());
+    }
   }
   if (d_dense.bias != nullptr)
     column_sums(d_y, rows, columns, d_dense.bias, execution);

@@ -236,6 +236,13 @@ test_that("weights are frozen and unfrozen by layer, place, name and function", 
   expect_error(freeze_weights(model, from = 4), "between 1 and 3", class = "attentive_error_argument")
   freeze_weights(get_layer(model, "b"))
   expect_output(print(model), "Trainable")
+  # one weight alone
+  unfreeze_weights(model)
+  last <- get_layer(model, "c")
+  last$bias$trainable <- FALSE
+  model$layers[[1]]$kernel$trainable <- FALSE
+  expect_length(model$trainable_weights, 4)
+  expect_error(last$bias <- 3, "cannot be set", class = "attentive_error_name")
 })
 
 test_that("a clone has weights of its own", {
