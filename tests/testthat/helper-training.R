@@ -6,10 +6,8 @@ linear_model <- function(features = 3, units = 1, ...) {
   keras_model(input, layer_dense(input, units, dtype = "float64", ...))
 }
 
-wave <- function(dim, k = 1) array(sin(seq_len(prod(dim)) * k), dim)
-
 # Fixed weights, as the recorded scripts set them.
-fill <- function(x, k = 0.4) {
+fill_weights <- function(x, k = 0.4) {
   i <- 0
   set_weights(x, lapply(get_weights(x), function(w) {
     i <<- i + 1
