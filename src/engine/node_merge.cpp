@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "broadcast.h"
+#include "kernels/table.h"
 #include "node_loops.h"
 
 namespace attentive {
@@ -104,6 +105,11 @@ public:
   void forward(Run<T> &run) override {
     T *y = this->output(run).data.data();
     const std::vector<const T *> x = data(run);
+    if (adds_alike())
+      return for_parts(this->output(run).data.size(), kElementsOfTask, run.execution,
+                       [&](Index first, Index last) {
+                         kernels<T>().rows.add(last - first, x[0] + first, x[1] + first, y + first);
+                       });
     for_row_parts(walk_.rows(), walk_.row_size(), run.execution, [&](Index first, Index last) {
       for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
         T *to = y + at[0];
@@ -120,12 +126,18 @@ public:
   void backward(Run<T> &run) override {
     for (std::size_t k = 0; k < this->links().inputs.size(); ++k) {
       const GradientPlace<T> d_x = this->input_gradient(run, k);
-      if (d_x.data != nullptr)
+      if (d_x.data != nullptr && adds_alike())
+        pass_gradient(this->output(run).gradient.data(), d_x, this->output(run).data.size(),
+                      run.execution);
+      else if (d_x.data != nullptr)
         input_backward(run, k, d_x);
     }
   }
 
 private:
+  // The common case of two tensors of one shape that are added.
+  bool adds_alike() const { return same_ && operation_ == Operation::add && shapes_.size() == 3; }
+
   std::vector<const T *> data(Run<T> &run) const {
     std::vector<const T *> x;
     for (std::size_t k = 0; k < this->links().inputs.size(); ++k)

@@ -11,6 +11,8 @@
 
 #include "optimizer_kernel.h"
 
+#include "rows_kernel.h"
+
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
@@ -19,5 +21,6 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
   table.optimizer = optimizer_kernels<S>();
+  table.rows = row_kernels<S>();
   return table;
 }

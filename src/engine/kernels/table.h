@@ -13,6 +13,7 @@
 #include "backward_table.h"
 #include "dropout_table.h"
 #include "optimizer_table.h"
+#include "rows_table.h"
 
 namespace attentive {
 
@@ -24,6 +25,7 @@ template <class T> struct Kernels {
   BackwardKernels<T> backward;
   DropoutKernels dropout;
   OptimizerKernels<T> optimizer;
+  RowKernels<T> rows;
 };
 
 // The kernels of the level in use (cpu.h).
