@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "kernels/table.h"
 #include "nodes.h"
 
 namespace attentive {
@@ -43,7 +44,10 @@ template <class T>
 void pass_gradient(const T *from, GradientPlace<T> to, Index n, const Execution &execution) {
   if (to.data != nullptr)
     for_parts(n, kElementsOfTask, execution, [&](Index first, Index last) {
-      write_gradient(to, first, last, [from](Index i) { return from[i]; });
+      if (to.accumulate)
+        kernels<T>().elementwise.add(to.data + first, from + first, to.data + first, last - first);
+      else
+        std::copy(from + first, from + last, to.data + first);
     });
 }
 

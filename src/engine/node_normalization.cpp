@@ -1,6 +1,4 @@
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over some axes.
-#include <cmath>
-
 #include "node_loops.h"
 #include "permute.h"
 
@@ -53,8 +51,7 @@ public:
     const T *x = moves_ ? x_.data() : in.data.data();
     T *y = moves_ ? scratch_.data() : out;
     for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
-      for (Index row = first; row < last; ++row)
-        normalize(run, row, x + row * size_, y + row * size_);
+      kernels<T>().normalization.forward(rows(run, x, first, last), y + first * size_);
     });
     if (moves_)
       unpermute<T>(y, in.dims, order_, {out, false}, run.execution);
@@ -73,38 +70,29 @@ public:
       return;
     const GradientPlace<T> to = moves_ ? GradientPlace<T>{scratch2_.data(), false} : d_x;
     for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
-      for (Index row = first; row < last; ++row)
-        input_backward(run, row, x + row * size_, d_y + row * size_,
-                       {to.data + row * size_, to.accumulate});
+      kernels<T>().normalization.backward(rows(run, x, first, last), d_y + first * size_,
+                                          to.data + first * size_, to.accumulate);
     });
     if (moves_)
       unpermute<T>(scratch2_.data(), out.dims, order_, d_x, run.execution);
   }
 
 private:
-  bool centers() const { return options_.statistics == Statistics::mean_variance; }
-
-  void normalize(Run<T> &run, Index row, const T *x, T *y) {
+  // Rows first <= row < last, y and d_y being those of all rows.
+  NormalizationRows<T> rows(Run<T> &run, const T *x, Index first, Index last) {
     const Weight<T> *gamma = this->weight(run, 0), *beta = this->weight(run, 1);
-    double sum = 0, squares = 0;
-    for (Index i = 0; i < size_; ++i)
-      sum += static_cast<double>(x[i]);
-    const double n = static_cast<double>(size_);
-    const double mean = options_.statistics == Statistics::mean_square ? 0 : sum / n;
-    for (Index i = 0; i < size_; ++i) {
-      const double d = static_cast<double>(x[i]) - mean;
-      squares += d * d;
-    }
-    center_[row] = static_cast<T>(mean);
-    const T scale = static_cast<T>(1 / std::sqrt(squares / n + options_.epsilon));
-    const T shift = centers() ? center_[row] : T(0);
-    scale_[row] = scale;
-    for (Index i = 0; i < size_; ++i) {
-      T value = (x[i] - shift) * scale;
-      if (gamma != nullptr)
-        value *= gamma->data[i];
-      y[i] = beta != nullptr ? value + beta->data[i] : value;
-    }
+    NormalizationRows<T> part;
+    part.rows = last - first;
+    part.size = size_;
+    part.x = x + first * size_;
+    part.gamma = gamma == nullptr ? nullptr : gamma->data;
+    part.beta = beta == nullptr ? nullptr : beta->data;
+    part.center = center_.data() + first;
+    part.scale = scale_.data() + first;
+    part.epsilon = static_cast<T>(options_.epsilon);
+    part.around_mean = options_.statistics != Statistics::mean_square;
+    part.subtracts = options_.statistics == Statistics::mean_variance;
+    return part;
   }
 
   // d_gamma[N] = sum over rows of d_y * normalized x, d_beta[N] = sum of d_y: parts of
@@ -116,49 +104,23 @@ private:
       return;
     constexpr Index kRows = 256;
     const Index parts = (rows_ + kRows - 1) / kRows;
-    Buffer<double> sums(parts * 2 * size_, 0.0);
-    for_parts(rows_, kRows, run.execution, [&](Index first, Index last) {
-      // without threads one call covers all rows, in the same parts
-      for (Index row = first; row < last; ++row) {
-        double *gamma = sums.data() + row / kRows * 2 * size_, *beta = gamma + size_;
-        const T shift = centers() ? center_[row] : T(0);
-        for (Index i = 0; i < size_; ++i) {
-          const T g = d_y[row * size_ + i];
-          gamma[i] += static_cast<double>(g * (x[row * size_ + i] - shift) * scale_[row]);
-          beta[i] += static_cast<double>(g);
-        }
-      }
+    Buffer<T> sums(parts * 2 * size_);
+    parallel_for(parts, run.execution, [&](Index part, int) {
+      const Index first = part * kRows, last = std::min(rows_, first + kRows);
+      T *gamma = sums.data() + part * 2 * size_;
+      kernels<T>().normalization.weights(rows(run, x, first, last), d_y + first * size_, gamma,
+                                         gamma + size_);
     });
     const auto total = [&](Index at) {
       double sum = 0;
       for (Index part = 0; part < parts; ++part)
-        sum += sums[part * 2 * size_ + at];
+        sum += static_cast<double>(sums[part * 2 * size_ + at]);
       return static_cast<T>(sum);
     };
     if (d_gamma.data != nullptr)
       write_gradient(d_gamma, 0, size_, total);
     if (d_beta.data != nullptr)
       write_gradient(d_beta, 0, size_, [&](Index i) { return total(size_ + i); });
-  }
-
-  // With g = d_y gamma and s = 1 / sqrt(variance + epsilon):
-  //   centered  d_x = s (g - mean(g) - u mean(g u)), u = (x - mean) s
-  //   else      d_x = s g - s^3 (x - center) mean(g x)
-  void input_backward(Run<T> &run, Index row, const T *x, const T *d_y, GradientPlace<T> d_x) {
-    const Weight<T> *weight = this->weight(run, 0);
-    const T *gamma = weight == nullptr ? nullptr : weight->data;
-    const auto g = [&](Index i) { return gamma == nullptr ? d_y[i] : d_y[i] * gamma[i]; };
-    const T center = center_[row], scale = scale_[row], shift = centers() ? center : T(0);
-    double sum = 0, product = 0;
-    for (Index i = 0; i < size_; ++i) {
-      sum += static_cast<double>(g(i));
-      product += static_cast<double>(g(i) * (x[i] - shift));
-    }
-    const double n = static_cast<double>(size_), s = static_cast<double>(scale);
-    const T mean = centers() ? static_cast<T>(sum / n) : T(0);
-    const T slope = static_cast<T>(product / n * s * s);
-    write_gradient(d_x, 0, size_,
-                   [&](Index i) { return scale * (g(i) - mean - slope * (x[i] - center)); });
   }
 
   NormalizationOptions options_;

@@ -11,6 +11,9 @@
 
 #include "optimizer_kernel.h"
 
+#include "elementwise_kernel.h"
+#include "normalization_kernel.h"
+
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
   table.attention = attention_kernels<S>();
@@ -19,5 +22,7 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
   table.optimizer = optimizer_kernels<S>();
+  table.elementwise = elementwise_kernels<S>();
+  table.normalization = normalization_kernels<S>();
   return table;
 }

@@ -13,6 +13,8 @@
 #include "backward_table.h"
 #include "dropout_table.h"
 #include "optimizer_table.h"
+#include "elementwise_table.h"
+#include "normalization_table.h"
 
 namespace attentive {
 
@@ -24,6 +26,8 @@ template <class T> struct Kernels {
   BackwardKernels<T> backward;
   DropoutKernels dropout;
   OptimizerKernels<T> optimizer;
+  ElementwiseKernels<T> elementwise;
+  NormalizationKernels<T> normalization;
 };
 
 // The kernels of the level in use (cpu.h).
