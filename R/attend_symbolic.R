@@ -164,7 +164,7 @@ layer_emit.multi_head_attention <- function(self, builder, inputs, arguments) {
         output = self$output_size, attended = length(self$axes), order = if (moved) order[-rank], causal = arguments$causal,
         window = if (is.null(self$sliding_window)) 0L else self$sliding_window, l1 = penalty$l1, l2 = penalty$l2
       ),
-      attention_dropout(self, builder, arguments), scores_option(arguments)
+      whole_batch_option(arguments, length(self$axes)), attention_dropout(self, builder, arguments), scores_option(arguments)
     ),
     unlist(lapply(parts, function(part) list(part[["kernel"]], part[["bias"]])), recursive = FALSE, use.names = FALSE),
     masks, outputs = if (arguments$scores == 0L) 1L else 2L
@@ -181,7 +181,7 @@ layer_emit.unprojected_attention <- function(self, builder, inputs, arguments) {
   score <- layer_score(self)
   masks <- attention_masks(builder, inputs, arguments)
   made <- add_node(builder, if (score$dot) "dot_attention" else "additive_attention", attention_values(builder, inputs),
-    c(list(causal = arguments$causal), attention_dropout(self, builder, arguments)),
+    c(list(causal = arguments$causal), whole_batch_option(arguments, 1L), attention_dropout(self, builder, arguments)),
     lapply(unname(score$weights), function(name) if (nzchar(name)) self[[name]]), masks,
     outputs = if (arguments$scores == 0L) 1L else 2L
   )
@@ -214,6 +214,15 @@ attention_masks <- function(builder, inputs, arguments) {
 emit_constant_mask <- function(builder, mask) {
   value <- add_node(builder, "constant", integer(), list(dims = dim(mask), values = as.double(aperm(mask))))
   emit_token_mask(builder, value)
+}
+
+# Whether an array in the call is a mask for every element of the batch.
+whole_batch_option <- function(arguments, n) {
+  whole <- vapply(names(arguments$masks), function(arg) {
+    size <- dim(arguments$masks[[arg]])
+    size[[1L]] > 1L && (arg != "attention_mask" || length(size) > 2L * n)
+  }, NA)
+  if (any(whole)) list(whole_batch = TRUE)
 }
 
 attention_dropout <- function(self, builder, arguments) {

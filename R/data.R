@@ -26,7 +26,8 @@ to_categorical <- function(x, num_classes = NULL) {
   if (is.null(num_classes)) num_classes <- as.integer(max(x, 0, na.rm = TRUE)) + 1L
   wrong <- which(is.na(x) | x < 0 | x != trunc(x) | x >= num_classes)
   if (length(wrong) > 0L) {
-    abort_attentive("argument", sprintf("`x` must hold class ids from 0 to %d; %s stands at place %d.", num_classes - 1L, format(x[[wrong[[1L]]]]), wrong[[1L]]),
+    at <- wrong[[1L]]
+    abort_attentive("argument", sprintf("`x` must hold class ids from 0 to %d; %s stands at place %d.", num_classes - 1L, format(x[[at]]), at),
       hint = "Classes count from 0: subtract 1, or give a factor.", arg = "x", call = call
     )
   }

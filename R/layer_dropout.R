@@ -56,7 +56,7 @@ layer_emit.dropout <- function(self, builder, inputs, arguments) {
 }
 
 layer_config.dropout <- function(self) {
-  list(rate = self$rate, seed = self$seed, noise_shape = if (!is.null(self$noise_shape)) lapply(self$noise_shape, function(n) if (is.na(n)) NULL else n))
+  list(rate = self$rate, seed = self$seed, noise_shape = if (!is.null(self$noise_shape)) as_config_shape(self$noise_shape))
 }
 
 layer_property.dropout <- function(self, name) simple_property(self, name, c("rate", "noise_shape", "seed"), paste("rate", format(self$rate)))

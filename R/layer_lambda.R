@@ -31,7 +31,9 @@ layer_lambda <- function(object, f, output_shape = NULL, mask = NULL, arguments 
   if (missing(f)) abort_missing("f", "a function of a tensor", call)
   if (is.list(f) && is.function(f$fun)) f <- f$fun # from a configuration
   if (!is.function(f)) {
-    abort_argument(f, "f", "a function of a tensor", hint = if (inherits(f, "formula")) "Write the formula as a function: `function(x) ...`.", call = call)
+    abort_argument(f, "f", "a function of a tensor",
+      hint = if (inherits(f, "formula")) "Write the formula as a function: `function(x) ...`.", call = call
+    )
   }
   if (!is.null(mask)) abort_attentive("not_yet", "`mask` of `layer_lambda()` is not available.", arg = "mask", call = call)
   if (!is.null(arguments) && (!is.list(arguments) || (length(arguments) > 0L && is.null(names(arguments))))) {
@@ -121,7 +123,10 @@ layer_emit.lambda <- function(self, builder, inputs, arguments) {
 
 abort_no_gradient <- function(self) {
   abort_attentive("argument", sprintf("The function of the layer \"%s\" has no gradient: no weight before it can be trained.", self$name),
-    hint = c("It has one where it uses `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers only.", "`freeze_weights()` leaves the layers before it as they are.")
+    hint = c(
+      "It has one where it uses `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers only.",
+      "`freeze_weights()` leaves the layers before it as they are."
+    )
   )
 }
 

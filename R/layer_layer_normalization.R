@@ -71,7 +71,9 @@ layer_build.layer_normalization <- function(self, shapes, call = NULL) {
   axes <- axes_within(self$axis, self, shapes[[1L]], call)
   sizes <- shapes[[1L]][axes + 1L]
   if (anyNA(sizes)) {
-    abort_attentive("shape", sprintf("The sizes of the axes that the layer \"%s\" normalizes must be known: %s.", self$name, format_shape(shapes[[1L]])), call = call)
+    abort_attentive("shape",
+      sprintf("The sizes of the axes that the layer \"%s\" normalizes must be known: %s.", self$name, format_shape(shapes[[1L]])), call = call
+    )
   }
   gamma <- if (self$scale || self$rms_scaling) new_weight(self, "gamma", sizes, 0L, call = call)
   beta <- if (self$center && !self$rms_scaling) new_weight(self, "beta", sizes, 1L, call = call)
@@ -90,7 +92,8 @@ layer_output_shape.layer_normalization <- function(self, shapes, call = NULL) {
   axes <- axes_within(self$axis, self, shape, call)
   if (self$built && differ(shape[axes + 1L], self$sizes)) {
     abort_attentive("shape",
-      sprintf("The layer \"%s\" was built for sizes %s along its axes: %s does not fit.", self$name, format_shape(self$sizes), format_shape(shape)), call = call
+      sprintf("The layer \"%s\" was built for sizes %s along its axes: %s does not fit.",
+        self$name, format_shape(self$sizes), format_shape(shape)), call = call
     )
   }
   shape

@@ -163,7 +163,8 @@ emit_any_mask <- function(builder, inputs) {
 layer_config.merge <- function(self) list()
 layer_property.list_layer <- function(self, name) {
   if (identical(name, ".shape_arguments")) return(NULL)
-  simple_property(self, name, if (inherits(self, "concatenate")) "axis" else character(), if (inherits(self, "concatenate")) paste("axis", self$axis) else self$operation)
+  if (inherits(self, "concatenate")) return(simple_property(self, name, "axis", paste("axis", self$axis)))
+  simple_property(self, name, character(), self$operation)
 }
 
 #' Put arrays side by side

@@ -59,7 +59,8 @@ loss_mean_squared_error <- function(y_true, y_pred, ..., reduction = "sum_over_b
 #' @rdname loss_mean_squared_error
 #' @export
 loss_mean_absolute_error <- function(y_true, y_pred, ..., reduction = "sum_over_batch_size", name = "mean_absolute_error", dtype = NULL) {
-  values_or_self(new_loss("mean_absolute_error", list(), reduction, name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_loss("mean_absolute_error", list(), reduction, name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname loss_mean_squared_error
@@ -73,14 +74,16 @@ loss_huber <- function(y_true, y_pred, delta = 1, ..., reduction = "sum_over_bat
 #' @export
 loss_binary_crossentropy <- function(y_true, y_pred, from_logits = FALSE, label_smoothing = 0, axis = -1L, ...,
                                      reduction = "sum_over_batch_size", name = "binary_crossentropy", dtype = NULL) {
-  values_or_self(new_loss("binary_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), reduction, name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_loss("binary_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), reduction, name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname loss_mean_squared_error
 #' @export
 loss_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, label_smoothing = 0, axis = -1L, ...,
                                           reduction = "sum_over_batch_size", name = "categorical_crossentropy", dtype = NULL) {
-  values_or_self(new_loss("categorical_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), reduction, name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_loss("categorical_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), reduction, name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname loss_mean_squared_error
@@ -88,7 +91,8 @@ loss_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, l
 loss_sparse_categorical_crossentropy <- function(y_true, y_pred, ignore_class = NULL, from_logits = FALSE, axis = -1L, ...,
                                                  reduction = "sum_over_batch_size", name = "sparse_categorical_crossentropy", dtype = NULL) {
   options <- sparse_options(from_logits, ignore_class, axis, environment())
-  values_or_self(new_loss("sparse_categorical_crossentropy", options, reduction, name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_loss("sparse_categorical_crossentropy", options, reduction, name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 entropy_options <- function(from_logits, label_smoothing, axis, call) {

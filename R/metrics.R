@@ -40,7 +40,8 @@
 #' metric$result()
 #' @export
 metric_binary_accuracy <- function(y_true, y_pred, threshold = 0.5, ..., name = "binary_accuracy", dtype = NULL) {
-  values_or_self(new_metric("binary_accuracy", list(threshold = check_number(threshold, "threshold", call = environment())), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("binary_accuracy", list(threshold = check_number(threshold, "threshold", call = environment())), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
@@ -58,13 +59,15 @@ metric_sparse_categorical_accuracy <- function(y_true, y_pred, ..., name = "spar
 #' @rdname metric_binary_accuracy
 #' @export
 metric_top_k_categorical_accuracy <- function(y_true, y_pred, k = 5L, ..., name = "top_k_categorical_accuracy", dtype = NULL) {
-  values_or_self(new_metric("top_k_categorical_accuracy", list(k = check_whole(k, "k", call = environment())), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("top_k_categorical_accuracy", list(k = check_whole(k, "k", call = environment())), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
 #' @export
 metric_sparse_top_k_categorical_accuracy <- function(y_true, y_pred, k = 5L, ..., name = "sparse_top_k_categorical_accuracy", dtype = NULL) {
-  values_or_self(new_metric("sparse_top_k_categorical_accuracy", list(k = check_whole(k, "k", call = environment())), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("sparse_top_k_categorical_accuracy", list(k = check_whole(k, "k", call = environment())), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
@@ -88,28 +91,32 @@ metric_root_mean_squared_error <- function(..., name = "root_mean_squared_error"
 #' @rdname metric_binary_accuracy
 #' @export
 metric_huber <- function(y_true, y_pred, delta = 1, ..., name = "huber_loss", dtype = NULL) {
-  values_or_self(new_metric("huber", list(delta = check_number(delta, "delta", 0, call = environment())), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("huber", list(delta = check_number(delta, "delta", 0, call = environment())), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
 #' @export
 metric_binary_crossentropy <- function(y_true, y_pred, from_logits = FALSE, label_smoothing = 0, axis = -1L, ...,
                                        name = "binary_crossentropy", dtype = NULL) {
-  values_or_self(new_metric("binary_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("binary_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
 #' @export
 metric_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, label_smoothing = 0, axis = -1L, ...,
                                             name = "categorical_crossentropy", dtype = NULL) {
-  values_or_self(new_metric("categorical_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("categorical_crossentropy", entropy_options(from_logits, label_smoothing, axis, environment()), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 #' @rdname metric_binary_accuracy
 #' @export
 metric_sparse_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, axis = -1L, ...,
                                                    name = "sparse_categorical_crossentropy", dtype = NULL) {
-  values_or_self(new_metric("sparse_categorical_crossentropy", sparse_options(from_logits, NULL, axis, environment()), name, list(...), environment()), y_true, y_pred, environment())
+  object <- new_metric("sparse_categorical_crossentropy", sparse_options(from_logits, NULL, axis, environment()), name, list(...), environment())
+  values_or_self(object, y_true, y_pred, environment())
 }
 
 # Objects ----------------------------------------------------------------------

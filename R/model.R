@@ -224,7 +224,8 @@ model_inputs <- function(self, inputs, call = NULL) {
   }
   if (length(inputs) != length(self$inputs) || any(vapply(inputs, is.null, NA))) {
     abort_attentive("argument", sprintf("The model \"%s\" takes %d %s, %d came.", self$name, length(self$inputs),
-      if (length(self$inputs) == 1L) "input" else "inputs", sum(!vapply(inputs, is.null, NA))), hint = paste("Its inputs:", paste0("\"", known, "\"", collapse = ", ")), call = call)
+      if (length(self$inputs) == 1L) "input" else "inputs", sum(!vapply(inputs, is.null, NA))),
+      hint = paste("Its inputs:", paste0("\"", known, "\"", collapse = ", ")), call = call)
   }
   inputs <- unname(inputs)
   for (i in seq_along(inputs)) {

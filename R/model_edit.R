@@ -38,7 +38,9 @@ layer_place <- function(self, x, arg, call = NULL) {
     place <- match(name, known)
     if (!is.na(place)) return(place)
     abort_attentive("name", sprintf("The model \"%s\" has no layer \"%s\".", self$name, shorten(name)),
-      hint = c(nearest_hint(name, known), if (length(known) > 0L) paste0("Its layers: ", or_list(utils::head(known, 12L)), if (length(known) > 12L) " ...", ".")), call = call
+      hint = c(nearest_hint(name, known), if (length(known) > 0L) {
+        paste0("Its layers: ", or_list(utils::head(known, 12L)), if (length(known) > 12L) " ...", ".")
+      }), call = call
     )
   }
   place <- check_whole(x, arg, min = -.Machine$integer.max, call = call)
@@ -232,7 +234,9 @@ clone_graph <- function(self, copy, fresh, replace, call = NULL) {
   }
   if (is.null(fresh)) fresh <- lapply(self$inputs, clone_input)
   if (length(fresh) != length(self$inputs)) {
-    abort_attentive("argument", sprintf("The model \"%s\" has %d inputs, `input_tensors` %d.", self$name, length(self$inputs), length(fresh)), call = call)
+    abort_attentive("argument",
+      sprintf("The model \"%s\" has %d inputs, `input_tensors` %d.", self$name, length(self$inputs), length(fresh)), call = call
+    )
   }
   names(fresh) <- names(self$inputs)
   outputs <- lay_graph(self$inputs, fresh, self$outputs, self$nodes, replace, call)

@@ -77,7 +77,9 @@ summary_totals <- function(self) {
     sprintf(" %s params: %s (%s)", label, big_number(count_weights(weights)), byte_text(bytes))
   }
   c(
-    line("Total", layer_weights(self)), line("Trainable", layer_weights(self, TRUE)), line("Non-trainable", layer_weights(self, FALSE))
+    line("Total", layer_weights(self)), line("Trainable", layer_weights(self, TRUE)), line("Non-trainable", layer_weights(self, FALSE)),
+    # once it has been trained: what its optimizer remembers
+    if (length(self$compiled$optimizer[["slots"]]) > 0L) line("Optimizer", self$compiled$optimizer$variables)
   )
 }
 

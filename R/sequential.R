@@ -92,7 +92,9 @@ add_layer <- function(model, layer, call = NULL) {
 apply_one <- function(layer, tensor, call = NULL) {
   output <- layer(tensor)
   if (is_symbolic(output)) return(output)
-  abort_attentive("argument", sprintf("The layer \"%s\" gives %d results; in a sequential model it must be one.", layer$name, length(output)), call = call)
+  abort_attentive("argument",
+    sprintf("The layer \"%s\" gives %d results; in a sequential model it must be one.", layer$name, length(output)), call = call
+  )
 }
 
 # The shape that a model takes from its first layer, if that says it.
@@ -130,7 +132,9 @@ take_shape_of <- function(self, inputs, call = NULL) {
   if (length(sizes) == 1L) sizes <- c(sizes, 1L) # single numbers are a column
   if (!self$built) {
     if (length(self$stack) == 0L) {
-      abort_attentive("state", sprintf("The model \"%s\" has no layers yet.", self$name), hint = "Pipe it into layers: `model |> layer_dense(1)`.", call = call)
+      abort_attentive("state", sprintf("The model \"%s\" has no layers yet.", self$name),
+        hint = "Pipe it into layers: `model |> layer_dense(1)`.", call = call
+      )
     }
     dtype <- if (is_symbolic(inputs)) inputs[["dtype"]]
     return(set_sequential_input(self, c(NA_integer_, sizes[-1L]), dtype, call))

@@ -37,7 +37,7 @@ any_symbolic <- function(x) {
 names.attentive_tensor <- function(x) c("shape", "dtype", "name", "ndim")
 
 #' @export
-dim.attentive_tensor <- function(x) x[["shape"]]
+dim.attentive_tensor <- function(x) if (is_symbolic(x)) x[["shape"]]
 
 #' @export
 length.attentive_tensor <- function(x) 1L

@@ -221,17 +221,47 @@ struct Log {
   template <class T> static T slope(T x, T, const Numbers &) { return T(1) / x; }
 };
 
+// body(i, block) writes what belongs to i ... i + 15 into the block, which is then
+// written to `to` or added to it; one(i) is the same for a single number. A block
+// of fixed length that is apart from where it goes: compilers use vectors for it,
+// where there is no function of the library in it.
+constexpr Index kBlock = 16;
+template <class T, class Body, class One>
+void by_blocks(T *to, Index n, bool accumulate, const Body &body, const One &one) {
+  Index i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    T block[kBlock];
+    body(i, block);
+    if (accumulate)
+      for (Index j = 0; j < kBlock; ++j)
+        block[j] += to[i + j];
+    std::copy_n(block, kBlock, to + i);
+  }
+  for (; i < n; ++i)
+    to[i] = accumulate ? to[i] + one(i) : one(i);
+}
+
 template <class T, class F> ElementRule<T> rule() {
   ElementRule<T> made;
   made.needs_x = F::kNeedsX;
   made.forward = [](const T *x, T *y, Index n, const Numbers &numbers) {
-    for (Index i = 0; i < n; ++i)
-      y[i] = F::value(x[i], numbers);
+    const auto one = [&](Index i) { return F::value(x[i], numbers); };
+    const auto body = [&](Index i, T *block) {
+      for (Index j = 0; j < kBlock; ++j)
+        block[j] = one(i + j);
+    };
+    by_blocks(y, n, false, body, one);
   };
   made.backward = [](const T *x, const T *y, const T *d_y, T *d_x, Index n, bool accumulate,
                      const Numbers &numbers) {
-    write_gradient<T>({d_x, accumulate}, 0, n,
-                      [&](Index i) { return d_y[i] * F::slope(x[i], y[i], numbers); });
+    const auto slope = [&](Index i) { return F::slope(x[i], y[i], numbers); };
+    const auto body = [&](Index i, T *block) {
+      for (Index j = 0; j < kBlock; ++j)
+        block[j] = slope(i + j);
+      for (Index j = 0; j < kBlock; ++j)
+        block[j] *= d_y[i + j];
+    };
+    by_blocks(d_x, n, accumulate, body, [&](Index i) { return d_y[i] * slope(i); });
   };
   return made;
 }

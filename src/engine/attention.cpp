@@ -226,9 +226,7 @@ private:
     }
     hold_maximum(view_.seen & ~seen_[g], keys, tile, offset);
     seen_[g] |= view_.seen;
-    if (careful_)
-      raise(tile, offset, total);
-    if (!kernels_.exp_scores(tile, static_cast<T>(kSumLimit)) && !careful_) {
+    if (!kernels_.exp_scores(tile, static_cast<T>(kSumLimit))) {
       raise(tile, offset, total);
       kernels_.exp_scores(tile, static_cast<T>(kSumLimit));
     }

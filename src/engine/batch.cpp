@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "kernels/table.h"
+
 namespace attentive {
 namespace {
 
@@ -77,6 +79,7 @@ Batch<T>::Batch(Program<T> &program, const Dataset<T> &dataset, const Index *row
   for (Index part = 0; cut() && part < parts_; ++part) {
     copies_.push_back(&program.copy(static_cast<std::size_t>(part)));
     copies_.back()->run().batch_offset = program.run().batch_offset + first(part);
+    copies_.back()->run().execution = Execution(); // a part stays on its thread
   }
 }
 
@@ -176,8 +179,7 @@ template <class T> void Batch<T>::add_weight_gradients() {
         if (part == 0)
           std::copy(from + begin, from + end, sum + begin);
         else
-          for (Index j = begin; j < end; ++j)
-            sum[j] += from[j];
+          kernels<T>().rows.add_to(end - begin, from + begin, sum + begin);
       }
     });
   }

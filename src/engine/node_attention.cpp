@@ -56,7 +56,8 @@ Index product(const Dims &dims, std::size_t first, std::size_t last) {
 template <class T>
 AttentionNode<T>::AttentionNode(NodeLinks links, const NodeOptions &options)
     : Node<T>(std::move(links)), attended_(static_cast<int>(options.number("attended", 1))),
-      causal_(options.flag("causal")), window_(static_cast<Index>(options.number("window", 0))) {
+      causal_(options.flag("causal")), whole_batch_(options.flag("whole_batch")),
+      window_(static_cast<Index>(options.number("window", 0))) {
   for (double axis : options.list("order"))
     order_.push_back(static_cast<int>(axis));
   if (identity(order_))

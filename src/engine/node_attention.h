@@ -14,6 +14,10 @@ namespace attentive {
 // masks of query, value, key and attention; outputs the result and, with
 // `scores`, the scores.
 template <class T> class AttentionNode : public Node<T> {
+public:
+  // A mask that is written down for all elements cannot be cut with the batch.
+  bool separable() const override { return !whole_batch_; }
+
 protected:
   enum Input { kQuery, kValue, kKey };
   enum MaskPlace { kQueryMask, kValueMask, kKeyMask, kAttentionMask };
@@ -56,7 +60,7 @@ private:
 
   int attended_;           // axes
   std::vector<int> order_; // of a mask's axes, as those of the inputs were transposed
-  bool causal_;
+  bool causal_, whole_batch_;
   Index window_;
   Dropout dropout_;
 

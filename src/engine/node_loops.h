@@ -45,7 +45,7 @@ void pass_gradient(const T *from, GradientPlace<T> to, Index n, const Execution 
   if (to.data != nullptr)
     for_parts(n, kElementsOfTask, execution, [&](Index first, Index last) {
       if (to.accumulate)
-        kernels<T>().elementwise.add(to.data + first, from + first, to.data + first, last - first);
+        kernels<T>().rows.add_to(last - first, from + first, to.data + first);
       else
         std::copy(from + first, from + last, to.data + first);
     });

@@ -187,7 +187,7 @@ private:
       const Index a_step = k == 1 ? step[0] : 1, b_step = step[k];
       const bool sum = operation_ == Operation::add || operation_ == Operation::average;
       if (sum && a_step == 1 && b_step == 1)
-        loops.add(a, b, y, n);
+        kernels<T>().rows.add(n, a, b, y);
       else if (operation_ == Operation::multiply && a_step == 1 && b_step == 1)
         loops.multiply(a, b, y, n, false);
       else

@@ -37,7 +37,8 @@ public:
     this->plan_outputs(run, output_);
   }
 
-  bool separable() const override { return !penalizes(); } // or it looks at the size of the batch
+  // A penalty looks at the size of the batch.
+  bool separable() const override { return Base::separable() && !penalizes(); }
 
   void forward(Run<T> &run) override {
     const ScoreView scores = this->score_view(run);

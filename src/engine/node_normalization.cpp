@@ -1,4 +1,7 @@
 // y = (x - mean) / sqrt(variance + epsilon) * gamma + beta over some axes.
+#include <cmath>
+
+#include "kernels/table.h"
 #include "node_loops.h"
 #include "permute.h"
 
@@ -51,12 +54,15 @@ public:
     const T *x = moves_ ? x_.data() : in.data.data();
     T *y = moves_ ? scratch_.data() : out;
     for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
-      kernels<T>().normalization.forward(rows(run, x, first, last), y + first * size_);
+      kernels<T>().rows.normalize(rows(run, first, last, x), y + first * size_);
     });
     if (moves_)
       unpermute<T>(y, in.dims, order_, {out, false}, run.execution);
   }
 
+  // With g = d_y gamma and s = 1 / sqrt(variance + epsilon):
+  //   centered  d_x = s (g - mean(g) - u mean(g u)), u = (x - mean) s
+  //   else      d_x = s g - s^3 (x - center) mean(g x)
   void backward(Run<T> &run) override {
     const Value<T> &out = this->output(run);
     const T *x = moves_ ? x_.data() : this->input(run).data.data(), *d_y = out.gradient.data();
@@ -70,29 +76,31 @@ public:
       return;
     const GradientPlace<T> to = moves_ ? GradientPlace<T>{scratch2_.data(), false} : d_x;
     for_row_parts(rows_, size_, run.execution, [&](Index first, Index last) {
-      kernels<T>().normalization.backward(rows(run, x, first, last), d_y + first * size_,
-                                          to.data + first * size_, to.accumulate);
+      kernels<T>().rows.normalize_backward(rows(run, first, last, x), d_y + first * size_,
+                                           to.accumulate, to.data + first * size_);
     });
     if (moves_)
       unpermute<T>(scratch2_.data(), out.dims, order_, d_x, run.execution);
   }
 
 private:
-  // Rows first <= row < last, y and d_y being those of all rows.
-  NormalizationRows<T> rows(Run<T> &run, const T *x, Index first, Index last) {
+  bool centers() const { return options_.statistics == Statistics::mean_variance; }
+
+  // Rows from `first` on, for the kernels.
+  RowNormalization<T> rows(Run<T> &run, Index first, Index last, const T *x) {
     const Weight<T> *gamma = this->weight(run, 0), *beta = this->weight(run, 1);
-    NormalizationRows<T> part;
-    part.rows = last - first;
-    part.size = size_;
-    part.x = x + first * size_;
-    part.gamma = gamma == nullptr ? nullptr : gamma->data;
-    part.beta = beta == nullptr ? nullptr : beta->data;
-    part.center = center_.data() + first;
-    part.scale = scale_.data() + first;
-    part.epsilon = static_cast<T>(options_.epsilon);
-    part.around_mean = options_.statistics != Statistics::mean_square;
-    part.subtracts = options_.statistics == Statistics::mean_variance;
-    return part;
+    RowNormalization<T> norm;
+    norm.rows = last - first;
+    norm.size = size_;
+    norm.centers = centers();
+    norm.measures_center = options_.statistics != Statistics::mean_square;
+    norm.epsilon = static_cast<T>(options_.epsilon);
+    norm.gamma = gamma == nullptr ? nullptr : gamma->data;
+    norm.beta = beta == nullptr ? nullptr : beta->data;
+    norm.x = x + first * size_;
+    norm.center = center_.data() + first;
+    norm.scale = scale_.data() + first;
+    return norm;
   }
 
   // d_gamma[N] = sum over rows of d_y * normalized x, d_beta[N] = sum of d_y: parts of
@@ -102,14 +110,16 @@ private:
     const GradientPlace<T> d_beta = this->weight_gradient(run, 1);
     if ((d_gamma.data == nullptr && d_beta.data == nullptr) || size_ == 0)
       return;
-    constexpr Index kRows = 256;
+    constexpr Index kRows = 64;
     const Index parts = (rows_ + kRows - 1) / kRows;
     Buffer<T> sums(parts * 2 * size_);
-    parallel_for(parts, run.execution, [&](Index part, int) {
-      const Index first = part * kRows, last = std::min(rows_, first + kRows);
-      T *gamma = sums.data() + part * 2 * size_;
-      kernels<T>().normalization.weights(rows(run, x, first, last), d_y + first * size_, gamma,
-                                         gamma + size_);
+    for_row_parts(parts, kRows * size_, run.execution, [&](Index begin, Index end) {
+      for (Index part = begin; part < end; ++part) {
+        const Index first = part * kRows, last = std::min(first + kRows, rows_);
+        T *gamma = sums.data() + part * 2 * size_;
+        kernels<T>().rows.normalize_weights(rows(run, first, last, x), d_y + first * size_, gamma,
+                                            gamma + size_);
+      }
     });
     const auto total = [&](Index at) {
       double sum = 0;

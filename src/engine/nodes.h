@@ -46,7 +46,8 @@
 // rank, the axes that are attended over last before the features; masks of query, value, key
 // [B, ...], and of the scores, each or none, a size of 1 broadcasts; outputs the result and, where
 // there is a second one, the scores. Options: attended [1], how many axes; order, that of the
-// masks' axes where inputs were transposed; causal; window [0, none]; rate, key, use as dropout;
+// masks' axes where inputs were transposed; whole_batch, whether a mask is a constant for all
+// elements of the batch; causal; window [0, none]; rate, key, use as dropout;
 // scores: all (the default) or mean, over the heads.
 //
 //   multi_head_attention       weights kernel and bias (or none) of query, key, gate (or none),

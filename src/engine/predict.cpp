@@ -67,7 +67,7 @@ std::vector<Prediction<T>> predict_rows(Program<T> &program, const Dataset<T> &d
     run_piece(program, dataset, rows, 0, 1, results);
   const int threads = std::max(program.run().execution.threads, 1);
   for (int i = 0; i < threads; ++i)
-    program.copy(static_cast<std::size_t>(i));
+    program.copy(static_cast<std::size_t>(i)).run().execution = Execution();
   const Index left = std::max<Index>(all - 1, 0);
   parallel_for((left + piece - 1) / piece, program.run().execution, [&](Index task, int worker) {
     const Index first = 1 + task * piece;

@@ -1,5 +1,7 @@
 #include "projection.h"
 
+#include "kernels/table.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -44,32 +46,10 @@ Buffer<T> without_unseen_rows(const T *x, const T *d_y, Index rows, Index featur
   return copy;
 }
 
-// sums[i] over the rows of column i of y, in double and always in their order
-template <Index kColumns, class T> void sum_columns(const T *y, Index rows, Index stride, T *sums) {
-  double total[kColumns] = {};
-  for (Index m = 0; m < rows; ++m)
-    for (Index p = 0; p < kColumns; ++p)
-      total[p] += static_cast<double>(y[m * stride + p]);
-  for (Index p = 0; p < kColumns; ++p)
-    sums[p] = static_cast<T>(total[p]);
-}
-
 // sums[P] of y[M, P] over the rows
 template <class T>
-void column_sums(const T *y, Index rows, Index columns, T *sums, const Execution &execution) {
-  constexpr Index kBlock = 16;       // a fixed length: compilers use vectors
-  constexpr Index kSerial = 1 << 17; // below this a second thread is not worth its waking
-  Execution used = execution;
-  if (rows * columns < kSerial)
-    used.threads = 1;
-  parallel_for((columns + kBlock - 1) / kBlock, used, [&](Index task, int) {
-    const Index first = task * kBlock;
-    if (first + kBlock <= columns)
-      sum_columns<kBlock>(y + first, rows, columns, sums + first);
-    else
-      for (Index p = first; p < columns; ++p)
-        sum_columns<1>(y + p, rows, columns, sums + p);
-  });
+void column_sums(const T *y, Index rows, Index columns, T *sums) {
+  kernels<T>().rows.column_sums(rows, columns, y, sums);
 }
 
 } // namespace
@@ -98,7 +78,7 @@ void projection_backward_weights(const T *x, const T *d_y, Index rows, Index fea
     }
   }
   if (d_dense.bias != nullptr)
-    column_sums(d_y, rows, columns, d_dense.bias, execution);
+    column_sums(d_y, rows, columns, d_dense.bias);
 }
 
 template <class T>

@@ -6,19 +6,6 @@ linear_model <- function(features = 3, units = 1, ...) {
   keras_model(input, layer_dense(input, units, dtype = "float64", ...))
 }
 
-wave <- function(dim, k = 1) array(sin(seq_len(prod(dim)) * k), dim)
-
-# Fixed weights, as the recorded scripts set them.
-fill <- function(x, k = 0.4) {
-  i <- 0
-  set_weights(x, lapply(get_weights(x), function(w) {
-    i <<- i + 1
-    w[] <- k * cos(seq_along(w) * (i + 0.37))
-    w
-  }))
-  invisible(x)
-}
-
 # A small classifier with attention and, maybe, dropout.
 small_classifier <- function(dropout = 0, classes = 3, dtype = "float32", seed = 1) {
   set.seed(seed)

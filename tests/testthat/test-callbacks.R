@@ -4,7 +4,7 @@ x <- wave(c(12, 2))
 y <- as.vector(x %*% c(2, -1))
 
 callback_model <- function(optimizer = optimizer_sgd(0.1), ...) {
-  model <- fill(linear_model(2))
+  model <- fill_weights(linear_model(2))
   compile(model, optimizer, "mse", ...)
   model
 }
@@ -110,7 +110,7 @@ test_that("early stopping knows what is better, how much, from where and from wh
   # getting better, but never as good as the baseline
   expect_identical(epochs_of(c(9, 8, 7, 6, 9), baseline = 1, patience = 2), 5L)
   expect_identical(epochs_of(c(9, 8, 9, 6, 5), baseline = 1, patience = 2), 3L)
-  model <- fill(linear_model(2, 1, activation = "sigmoid"))
+  model <- fill_weights(linear_model(2, 1, activation = "sigmoid"))
   compile(model, optimizer_sgd(0), "bce", metrics = "accuracy")
   history <- fit(model, x, as.numeric(y > 0), epochs = 5, verbose = 0, callbacks = callback_early_stopping("accuracy"))
   expect_length(history$metrics$loss, 2)

@@ -54,7 +54,7 @@ test_that("truths come as vectors, matrices, data frames and factors", {
   expect_identical(evaluate(one_weight_model(), x, matrix(y), verbose = 0), expected)
   expect_identical(evaluate(one_weight_model(), as.data.frame(x), data.frame(y = y), verbose = 0), expected)
   expect_identical(evaluate(one_weight_model(), list(x), list(y), verbose = 0), expected)
-  model <- fill(linear_model(2, 3, activation = "softmax"))
+  model <- fill_weights(linear_model(2, 3, activation = "softmax"))
   compile(model, loss = "sparse_categorical_crossentropy", metrics = "accuracy")
   labels <- rep_len(0:2, 10)
   expected <- evaluate(model, x, labels, verbose = 0)
@@ -107,7 +107,7 @@ test_that("weights of samples and classes multiply the loss, not the metrics", {
   expect_close(values$weighted_mse, sum(w * error^2) / sum(w), 1e-12)
   expect_close(fit(model, x, y, sample_weight = w, verbose = 0)$metrics$loss, sum(w * error^2) / 10, 1e-12)
 
-  model <- fill(linear_model(2, 1, activation = "sigmoid"))
+  model <- fill_weights(linear_model(2, 1, activation = "sigmoid"))
   compile(model, optimizer_sgd(0), "binary_crossentropy")
   labels <- rep_len(c(0, 1, 1), 10)
   by_class <- fit(model, x, labels, class_weight = list("0" = 3, "1" = 0.5), verbose = 0)
@@ -173,7 +173,7 @@ test_that("several inputs and outputs are matched by order and by name", {
   joint <- layer_concatenate(list(left, right), dtype = "float64")
   near <- layer_dense(joint, 1, name = "near", dtype = "float64")
   far <- layer_dense(joint, 3, activation = "softmax", name = "far", dtype = "float64")
-  model <- fill(keras_model(list(left, right), list(near, far)))
+  model <- fill_weights(keras_model(list(left, right), list(near, far)))
   r <- wave(c(10, 1), 0.3)
   labels <- rep_len(0:2, 10)
   compile(model, optimizer_sgd(0.01), list("mse", "sparse_categorical_crossentropy"), metrics = list("mae", c("accuracy", "acc")), loss_weights = c(2, 0.5))
@@ -211,9 +211,28 @@ test_that("several inputs and outputs are matched by order and by name", {
   compile(keras_model(list(left, right), list(near, near + 1)), "sgd", "mse")
 })
 
+test_that("masked positions count neither in the loss nor in the metrics", {
+  ids <- keras_input(NA, dtype = "int32")
+  model <- keras_model(ids, ids |> layer_embedding(6, 2, mask_zero = TRUE, dtype = "float64") |> layer_dense(1, dtype = "float64"))
+  set_weights(model, lapply(get_weights(model), function(w) w * 0))
+  compile(model, optimizer_sgd(0.1), "mse", metrics = c("mse", "mae"), weighted_metrics = list(metric_mean_absolute_error(name = "w")))
+  one <- rbind(c(5, 3, 0))
+  truth <- array(c(1, 2, 3), c(1, 3, 1))
+  expect_close(unlist(evaluate(model, one, truth, verbose = 0)), c(2.5, 1.5, 2.5, 1.5), 1e-12)
+  expect_identical(evaluate(model, one, truth[, , 1, drop = TRUE] |> matrix(1), verbose = 0), evaluate(model, one, truth, verbose = 0))
+  # positions may have weights of their own
+  values <- evaluate(model, one, truth, sample_weight = rbind(c(3, 1, 7)), verbose = 0)
+  expect_close(values$loss, (3 * 1 + 1 * 4) / 2, 1e-12)
+  expect_close(values$w, (3 * 1 + 1 * 2) / 4, 1e-12)
+  expect_close(values$mse, 2.5, 1e-12)
+  # what is masked has no gradient
+  fit(model, one, truth, verbose = 0)
+  expect_close(as.vector(get_weights(model)[[3]]), 0.1 * 2 * (1 + 2) / 2, 1e-12)
+})
+
 test_that("penalties belong to the loss, and frozen weights stay", {
   model <- linear_model(2, 1, kernel_regularizer = regularizer_l2(0.1), bias_regularizer = regularizer_l1(0.2))
-  fill(model)
+  fill_weights(model)
   compile(model, optimizer_sgd(0.1), "mse")
   w <- get_weights(model)
   penalty <- 0.1 * sum(w[[1]]^2) + 0.2 * sum(abs(w[[2]]))
@@ -245,9 +264,9 @@ test_that("constraints hold after every step, and R functions do as built-in one
   expect_true(all(get_weights(model)[[1]] >= 0))
   expect_close(sum(get_weights(model)[[2]]^2), 1, 1e-6)
 
-  builtin <- fill(linear_model(2, 1, kernel_regularizer = regularizer_l2(0.1), kernel_constraint = constraint_nonneg()))
+  builtin <- fill_weights(linear_model(2, 1, kernel_regularizer = regularizer_l2(0.1), kernel_constraint = constraint_nonneg()))
   square <- function(w) 0.1 * sum(w^2)
-  own <- fill(linear_model(2, 1, kernel_regularizer = structure(square, gradient = function(w) 0.2 * w), kernel_constraint = function(w) pmax(w, 0)))
+  own <- fill_weights(linear_model(2, 1, kernel_regularizer = structure(square, gradient = function(w) 0.2 * w), kernel_constraint = function(w) pmax(w, 0)))
   for (model in list(builtin, own)) compile(model, optimizer_adam(0.05), "mse")
   expect_equal(fit(own, x, y, epochs = 3, shuffle = FALSE, verbose = 0)$metrics$loss, fit(builtin, x, y, epochs = 3, shuffle = FALSE, verbose = 0)$metrics$loss, tolerance = 1e-12)
   expect_equal(get_weights(own), get_weights(builtin), tolerance = 1e-12)
@@ -276,7 +295,7 @@ test_that("single batches train, test and predict", {
 })
 
 test_that("predictions keep their numbers in any batches, and missing values stay in their rows", {
-  model <- fill(linear_model(2, 3))
+  model <- fill_weights(linear_model(2, 3))
   expect_identical(predict(model, x, batch_size = 3), predict(model, x))
   expect_identical(dim(predict(model, x, batch_size = 3, steps = 2)), c(6L, 3L))
   z <- x
@@ -310,4 +329,13 @@ test_that("what is seen: silence, a line per epoch, a bar", {
   expect_identical(format_seconds(3.14), "3.1s")
   expect_identical(format_seconds(75), "1m 15s")
   expect_identical(format_seconds(7300), "2h 01m")
+})
+
+test_that("a trained model shows what its optimizer remembers", {
+  model <- linear_model(2, 3)
+  compile(model, "adam", "mse")
+  expect_false(any(grepl("Optimizer", capture.output(print(model)))))
+  fit(model, x, cbind(y, y, y), verbose = 0)
+  expect_output(print(model), "Optimizer params: 20 ")
+  expect_length(model$optimizer$variables, 2 + 2 * 2)
 })

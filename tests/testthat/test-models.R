@@ -290,6 +290,15 @@ test_that("configurations make the same model again", {
   expect_identical(third(arrays), model(arrays))
 })
 
+test_that("a configuration that Keras wrote makes Keras's model", {
+  recorded <- readRDS(test_path("golden", "model_training.rds"))[[1]]
+  model <- from_config(recorded$config)
+  expect_identical(model$name, recorded$name)
+  expect_identical(vapply(model$weights, function(w) w$path, ""), recorded$weight_paths)
+  set_weights(model, recorded$weights_before)
+  expect_equal(model(recorded$tokens), recorded$prediction_before, tolerance = 1e-12)
+})
+
 test_that("configurations that make no model are refused", {
   expect_error(from_config(list(class_name = "Functional", config = list(name = "a"))), "no layers", class = "attentive_error_config")
   x <- keras_input(3)

@@ -22,7 +22,7 @@ optimizers <- list(
 for (name in names(optimizers)) {
   test_that(paste("twenty steps of", name, "follow its formula"), {
     optimizer <- optimizers[[name]]()
-    model <- fill(linear_model(3, 2))
+    model <- fill_weights(linear_model(3, 2))
     start <- get_weights(model)
     x <- wave(c(12, 3))
     y <- wave(c(12, 2), 0.7)

@@ -4,13 +4,13 @@ x <- wave(c(10, 2))
 y <- as.vector(x %*% c(2, -1))
 
 plain <- function(...) {
-  model <- fill(linear_model(2))
+  model <- fill_weights(linear_model(2))
   compile(model, "sgd", "mse", ...)
   model
 }
 
 classifier <- function(loss = "sparse_categorical_crossentropy") {
-  model <- fill(linear_model(2, 3, activation = "softmax"))
+  model <- fill_weights(linear_model(2, 3, activation = "softmax"))
   compile(model, "sgd", loss)
   model
 }
@@ -111,7 +111,7 @@ test_that("the other arguments are checked before anything happens", {
 })
 
 test_that("a loss that is not finite ends the training before the step", {
-  model <- fill(linear_model(2))
+  model <- fill_weights(linear_model(2))
   compile(model, optimizer_sgd(1e200), "mse")
   error <- expect_error(
     fit(model, x, y, batch_size = 5, epochs = 4, shuffle = FALSE, verbose = 0),

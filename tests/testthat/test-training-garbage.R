@@ -46,7 +46,7 @@ test_that("random objects in trainings end in a result or a classed error", {
   scene$y <- wave(c(8, 1), 0.5)
   scene$labels <- rep_len(0:2, 8)
   scene$probabilities <- matrix(1 / 3, 8, 3)
-  scene$model <- fill(linear_model(2))
+  scene$model <- fill_weights(linear_model(2))
   compile(scene$model, "sgd", "mse")
   weights <- get_weights(scene$model)
   # generics has no method for what is no model: an error of R's own
@@ -63,7 +63,7 @@ test_that("random objects in trainings end in a result or a classed error", {
       if (whole) fail(sprintf("call %d: %s\n  %s", i, paste(deparse(code), collapse = " "), conditionMessage(failure)))
     }
     # back to where it was
-    scene$model <- fill(linear_model(2))
+    scene$model <- fill_weights(linear_model(2))
     compile(scene$model, "sgd", "mse")
   }
   set_weights(scene$model, weights)

@@ -12,7 +12,8 @@
 #include "optimizer_kernel.h"
 
 #include "elementwise_kernel.h"
-#include "normalization_kernel.h"
+
+#include "rows_kernel.h"
 
 template <class S> Kernels<typename S::Scalar> all_kernels() {
   Kernels<typename S::Scalar> table;
@@ -23,6 +24,6 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.dropout = dropout_kernels();
   table.optimizer = optimizer_kernels<S>();
   table.elementwise = elementwise_kernels<S>();
-  table.normalization = normalization_kernels<S>();
+  table.rows = row_kernels<S>();
   return table;
 }

@@ -190,22 +190,10 @@ void curve_backward(const typename S::Scalar *x, const typename S::Scalar *y,
   write_vectors<S, CurveGradient<S, C>>({x, y, d_y}, d_x, n, accumulate);
 }
 
-template <class S> struct Sum {
+template <class S> struct Product {
   struct From {
     const typename S::Scalar *a, *b;
   };
-  template <bool kWhole> ATTENTIVE_INLINE typename S::V at(const From &from, Index i, int n) {
-    return S::add(fetch<S, kWhole>(from.a + i, n), fetch<S, kWhole>(from.b + i, n));
-  }
-};
-template <class S>
-void add_numbers(const typename S::Scalar *a, const typename S::Scalar *b, typename S::Scalar *y,
-                 Index n) {
-  write_vectors<S, Sum<S>>({a, b}, y, n, false);
-}
-
-template <class S> struct Product {
-  using From = typename Sum<S>::From;
   template <bool kWhole> ATTENTIVE_INLINE typename S::V at(const From &from, Index i, int n) {
     return S::mul(fetch<S, kWhole>(from.a + i, n), fetch<S, kWhole>(from.b + i, n));
   }
@@ -254,7 +242,6 @@ template <class S> ElementwiseKernels<typename S::Scalar> elementwise_kernels() 
   table.curves[static_cast<int>(Curve::gelu)] = curve_kernels<S, GeluCurve<S>>();
   table.curves[static_cast<int>(Curve::tanh_gelu)] = curve_kernels<S, TanhGeluCurve<S>>();
   table.curves[static_cast<int>(Curve::silu)] = curve_kernels<S, SiluCurve<S>>();
-  table.add = add_numbers<S>;
   table.multiply = multiply_numbers<S>;
   table.scale = scale_numbers<S>;
   table.keep = keep_numbers<S>;

@@ -20,8 +20,7 @@ template <class T> struct CurveKernels {
 template <class T> struct ElementwiseKernels {
   CurveKernels<T> curves[static_cast<int>(Curve::count)];
 
-  // y = a + b, y (+)= a * b, y (+)= x * factor; y may be a, b or x
-  void (*add)(const T *a, const T *b, T *y, Index n) = nullptr;
+  // y (+)= a * b, y (+)= x * factor; y may be a, b or x
   void (*multiply)(const T *a, const T *b, T *y, Index n, bool accumulate) = nullptr;
   void (*scale)(const T *x, T factor, T *y, Index n, bool accumulate) = nullptr;
   // y[i] (+)= x[i] * factor where bit i % 32 of kept[i / 32] is set, else 0

@@ -12,9 +12,9 @@
 #include "matmul_table.h"
 #include "backward_table.h"
 #include "dropout_table.h"
-#include "optimizer_table.h"
 #include "elementwise_table.h"
-#include "normalization_table.h"
+#include "optimizer_table.h"
+#include "rows_table.h"
 
 namespace attentive {
 
@@ -27,7 +27,7 @@ template <class T> struct Kernels {
   DropoutKernels dropout;
   OptimizerKernels<T> optimizer;
   ElementwiseKernels<T> elementwise;
-  NormalizationKernels<T> normalization;
+  RowKernels<T> rows;
 };
 
 // The kernels of the level in use (cpu.h).
