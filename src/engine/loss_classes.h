@@ -95,8 +95,9 @@ struct SparseCrossentropy {
     const Index label = static_cast<Index>(*y);
     const double total = sum_of(p, width), own = static_cast<double>(p[label]) / total;
     const double common = inside(own) ? factor / total : 0;
+    const double more = inside(own) ? common / own : 0; // own may be 0
     for (Index j = 0; j < width; ++j)
-      add(j, j == label ? common - common / own : common);
+      add(j, j == label ? common - more : common);
   }
 };
 

@@ -15,22 +15,26 @@ namespace {
 
 constexpr Index kSamples = 700, kWidth = 128;
 
-// Two dense layers, the first with a mask of its own input's zeros beside it.
+// Two dense layers with dropout between them.
 ProgramPlan plan() {
   ProgramPlan p;
-  p.values = 3;
+  p.values = 4;
   p.weights = 4;
-  for (int layer = 0; layer < 2; ++layer) {
+  for (int i = 0; i < 3; ++i) {
     ProgramNode node;
-    node.op = "dense";
-    node.links.inputs = {layer};
-    node.links.outputs = {layer + 1};
-    node.links.weights = {2 * layer, 2 * layer + 1};
-    node.options.numbers["units"] = {layer == 0 ? static_cast<double>(kWidth) : 3.0};
+    node.op = i == 1 ? "dropout" : "dense";
+    node.links.inputs = {i};
+    node.links.outputs = {i + 1};
+    if (i == 1) {
+      node.options.numbers = {{"rate", {.4}}, {"key", {3, 4}}};
+    } else {
+      node.links.weights = {i, i + 1};
+      node.options.numbers["units"] = {i == 0 ? static_cast<double>(kWidth) : 3.0};
+    }
     p.nodes.push_back(node);
   }
   p.inputs = {0};
-  p.outputs = {2};
+  p.outputs = {3};
   p.output_masks = {-1};
   return p;
 }
@@ -57,6 +61,7 @@ template <class T> struct Setting {
       weight.wants_gradient = true;
     }
     program.run().execution.threads = threads;
+    program.run().training = true;
   }
 };
 

@@ -209,6 +209,20 @@ void labels() {
   CHECK(values<double>(c)[0] == 2e4);
 }
 
+// Where a probability is clipped its gradient is 0, not infinite.
+void clipped() {
+  const auto gradient = [](const std::string &name, const std::vector<double> &y,
+                           const std::vector<double> &p) {
+    Case c{loss(name), y, p, {1}, static_cast<Index>(p.size())};
+    std::vector<double> d;
+    values(c, &d);
+    return d;
+  };
+  CHECK(gradient("binary_crossentropy", {1, 0}, {0, 1}) == (std::vector<double>{0, 0}));
+  CHECK(gradient("sparse_categorical_crossentropy", {0}, {0, 1}) == (std::vector<double>{0, 0}));
+  CHECK(gradient("categorical_crossentropy", {1, 0}, {0, 1}) == (std::vector<double>{0, 0}));
+}
+
 void threads() {
   Case c{loss("categorical_crossentropy", true), {}, {}, {}, 100};
   c.weights.assign(1000, 1);
@@ -301,6 +315,7 @@ int main() {
   unseen_positions();
   accumulation();
   labels();
+  clipped();
   threads();
   metrics();
   weights();
