@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+#include "kernels/table.h"
 #include "node_loops.h"
 
 namespace attentive {
@@ -12,7 +13,8 @@ namespace {
 
 using Numbers = ActivationNumbers;
 
-// Every function: value(x) and slope(x, y). NaN goes through each of them.
+// Every other function than those of the kernels: value(x) and slope(x, y). NaN goes through each
+// of them.
 template <class T> T sigmoid_of(T x) { return T(1) / (T(1) + std::exp(-x)); }
 template <class T> T softplus_of(T x) {
   return std::max(x, T(0)) + std::log1p(std::exp(-std::fabs(x)));
@@ -22,11 +24,6 @@ struct Linear {
   static constexpr bool kNeedsX = false;
   template <class T> static T value(T x, const Numbers &) { return x; }
   template <class T> static T slope(T, T, const Numbers &) { return 1; }
-};
-struct PlainRelu {
-  static constexpr bool kNeedsX = false;
-  template <class T> static T value(T x, const Numbers &) { return x < 0 ? T(0) : x; }
-  template <class T> static T slope(T, T y, const Numbers &) { return y > 0 ? T(1) : T(0); }
 };
 struct Relu { // with all its numbers
   static constexpr bool kNeedsX = true;
@@ -85,37 +82,6 @@ struct Celu {
     return x > 0 ? T(1) : y / T(n.alpha) + T(1);
   }
 };
-struct Gelu {
-  static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &) {
-    return T(0.5) * x * std::erfc(x * T(-0.70710678118654752));
-  }
-  template <class T> static T slope(T x, T, const Numbers &) {
-    const T density = T(0.39894228040143268) * std::exp(T(-0.5) * x * x);
-    return T(0.5) * std::erfc(x * T(-0.70710678118654752)) + x * density;
-  }
-};
-struct TanhGelu {
-  static constexpr bool kNeedsX = true;
-  static constexpr double kRoot = 0.79788456080286536, kCube = 0.044715; // sqrt(2 / pi)
-  template <class T> static T bent(T x) {
-    return std::tanh(T(kRoot) * x * (T(1) + T(kCube) * x * x));
-  }
-  template <class T> static T value(T x, const Numbers &) { return T(0.5) * x * (T(1) + bent(x)); }
-  template <class T> static T slope(T x, T, const Numbers &) {
-    const T t = bent(x);
-    return T(0.5) * (T(1) + t) +
-           T(0.5) * x * (T(1) - t * t) * T(kRoot) * (T(1) + T(3 * kCube) * x * x);
-  }
-};
-struct Silu {
-  static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &) { return x * sigmoid_of(x); }
-  template <class T> static T slope(T x, T y, const Numbers &) {
-    const T s = sigmoid_of(x);
-    return s + y * (T(1) - s);
-  }
-};
 struct Mish {
   static constexpr bool kNeedsX = true;
   template <class T> static T value(T x, const Numbers &) { return x * std::tanh(softplus_of(x)); }
@@ -123,11 +89,6 @@ struct Mish {
     const T t = std::tanh(softplus_of(x));
     return t + x * (T(1) - t * t) * sigmoid_of(x);
   }
-};
-struct Sigmoid {
-  static constexpr bool kNeedsX = false;
-  template <class T> static T value(T x, const Numbers &) { return sigmoid_of(x); }
-  template <class T> static T slope(T, T y, const Numbers &) { return y * (T(1) - y); }
 };
 struct HardSigmoid {
   static constexpr bool kNeedsX = true;
@@ -149,11 +110,6 @@ struct HardTanh {
     return x < -1 ? T(-1) : x > 1 ? T(1) : x;
   }
   template <class T> static T slope(T x, T, const Numbers &) { return T(x >= -1 && x <= 1); }
-};
-struct Tanh {
-  static constexpr bool kNeedsX = false;
-  template <class T> static T value(T x, const Numbers &) { return std::tanh(x); }
-  template <class T> static T slope(T, T y, const Numbers &) { return T(1) - y * y; }
 };
 struct TanhShrink {
   static constexpr bool kNeedsX = true;
@@ -310,27 +266,42 @@ template <class T, class F> ElementRule<T> rule() {
   return made;
 }
 
+// One whose loops are kernels.
+template <class T, Curve kCurve> ElementRule<T> curve() {
+  constexpr int at = static_cast<int>(kCurve);
+  ElementRule<T> made;
+  made.needs_x = kCurve != Curve::relu && kCurve != Curve::sigmoid && kCurve != Curve::tanh;
+  made.forward = [](const T *x, T *y, Index n, const Numbers &) {
+    kernels<T>().elementwise.curves[at].forward(x, y, n);
+  };
+  made.backward = [](const T *x, const T *y, const T *d_y, T *d_x, Index n, bool accumulate,
+                     const Numbers &) {
+    kernels<T>().elementwise.curves[at].backward(x, y, d_y, d_x, n, accumulate);
+  };
+  return made;
+}
+
 template <class T> std::map<std::string, ElementRule<T>> all_rules() {
   return {
       {"linear", rule<T, Linear>()},
-      {"plain_relu", rule<T, PlainRelu>()},
+      {"plain_relu", curve<T, Curve::relu>()},
       {"relu", rule<T, Relu>()},
       {"relu6", rule<T, Relu6>()},
       {"leaky_relu", rule<T, LeakyRelu>()},
       {"elu", rule<T, Elu>()},
       {"selu", rule<T, Selu>()},
       {"celu", rule<T, Celu>()},
-      {"gelu", rule<T, Gelu>()},
-      {"tanh_gelu", rule<T, TanhGelu>()},
-      {"silu", rule<T, Silu>()},
-      {"swish", rule<T, Silu>()},
+      {"gelu", curve<T, Curve::gelu>()},
+      {"tanh_gelu", curve<T, Curve::tanh_gelu>()},
+      {"silu", curve<T, Curve::silu>()},
+      {"swish", curve<T, Curve::silu>()},
       {"mish", rule<T, Mish>()},
-      {"sigmoid", rule<T, Sigmoid>()},
+      {"sigmoid", curve<T, Curve::sigmoid>()},
       {"hard_sigmoid", rule<T, HardSigmoid>()},
       {"hard_silu", rule<T, HardSilu>()},
       {"hard_swish", rule<T, HardSilu>()},
       {"hard_tanh", rule<T, HardTanh>()},
-      {"tanh", rule<T, Tanh>()},
+      {"tanh", curve<T, Curve::tanh>()},
       {"tanh_shrink", rule<T, TanhShrink>()},
       {"softplus", rule<T, Softplus>()},
       {"softsign", rule<T, Softsign>()},

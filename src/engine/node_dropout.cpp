@@ -4,7 +4,6 @@
 // batch (row-major, without the batch) is that of head 0 of the element, query
 // i / 256 * 32 + i % 32 and key i % 256 / 32, so that one block of the kernel
 // decides for 256 numbers side by side.
-#include "kernels/table.h"
 #include "node_loops.h"
 
 namespace attentive {
@@ -108,9 +107,8 @@ private:
       return apply_shared(dims, from, to);
     for_row_parts(dims[0], numbers_, run.execution, [&](Index first, Index last) {
       for (Index n = first; n < last; ++n) {
-        const T *source = from + n * numbers_;
-        write_gradient<T>({to.data + n * numbers_, to.accumulate}, 0, numbers_,
-                          [&](Index i) { return keeps(n, i) ? source[i] * scale_ : T(0); });
+        kernels<T>().elementwise.keep(from + n * numbers_, kept_.data() + n * words_, scale_,
+                                      to.data + n * numbers_, numbers_, to.accumulate);
       }
     });
   }

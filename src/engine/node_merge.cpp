@@ -2,7 +2,6 @@
 #include <cmath>
 
 #include "broadcast.h"
-#include "kernels/table.h"
 #include "node_loops.h"
 
 namespace attentive {
@@ -20,6 +19,30 @@ Operation operation_of(const std::string &name) {
   if (found == names.end())
     throw std::invalid_argument("there is no operation \"" + name + "\"");
   return found->second;
+}
+
+template <Operation kOperation> struct Chosen {
+  static constexpr Operation operation = kOperation;
+};
+
+// body(Chosen<operation>()): the loops of each operation are compiled by themselves.
+template <class Body> void with_operation(Operation operation, const Body &body) {
+  switch (operation) {
+  case Operation::subtract:
+    return body(Chosen<Operation::subtract>());
+  case Operation::multiply:
+    return body(Chosen<Operation::multiply>());
+  case Operation::divide:
+    return body(Chosen<Operation::divide>());
+  case Operation::power:
+    return body(Chosen<Operation::power>());
+  case Operation::maximum:
+    return body(Chosen<Operation::maximum>());
+  case Operation::minimum:
+    return body(Chosen<Operation::minimum>());
+  default:
+    return body(Chosen<Operation::add>());
+  }
 }
 
 template <class T> T apply(Operation operation, T a, T b) {
@@ -105,39 +128,39 @@ public:
   void forward(Run<T> &run) override {
     T *y = this->output(run).data.data();
     const std::vector<const T *> x = data(run);
-    if (adds_alike())
-      return for_parts(this->output(run).data.size(), kElementsOfTask, run.execution,
-                       [&](Index first, Index last) {
-                         kernels<T>().rows.add(last - first, x[0] + first, x[1] + first, y + first);
-                       });
-    for_row_parts(walk_.rows(), walk_.row_size(), run.execution, [&](Index first, Index last) {
-      for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
-        T *to = y + at[0];
-        for (Index i = 0; i < n; ++i) {
-          T value = x[0][at[1] + i * step[1]];
-          for (std::size_t k = 1; k < x.size(); ++k)
-            value = apply(operation_, value, x[k][at[k + 1] + i * step[k + 1]]);
-          to[i] = operation_ == Operation::average ? value / static_cast<T>(x.size()) : value;
-        }
+    if (same_)
+      for_parts(count(shapes_[0]), kElementsOfTask, run.execution, [&](Index first, Index last) {
+        std::vector<const T *> from = x;
+        for (const T *&start : from)
+          start += first;
+        combine(from, std::vector<Index>(x.size(), 1).data(), y + first, last - first);
       });
-    });
+    else
+      for_row_parts(walk_.rows(), walk_.row_size(), run.execution, [&](Index first, Index last) {
+        std::vector<const T *> from = x;
+        for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
+          for (std::size_t k = 0; k < x.size(); ++k)
+            from[k] = x[k] + at[k + 1];
+          combine(from, step + 1, y + at[0], n);
+        });
+      });
   }
 
   void backward(Run<T> &run) override {
     for (std::size_t k = 0; k < this->links().inputs.size(); ++k) {
       const GradientPlace<T> d_x = this->input_gradient(run, k);
-      if (d_x.data != nullptr && adds_alike())
-        pass_gradient(this->output(run).gradient.data(), d_x, this->output(run).data.size(),
-                      run.execution);
-      else if (d_x.data != nullptr)
-        input_backward(run, k, d_x);
+      if (d_x.data == nullptr)
+        continue;
+      if (shapes_[k + 1] != shapes_[0])
+        sum_gradient(run, k, d_x);
+      else if (is_linear())
+        scale_gradient(run, factor(k), d_x);
+      else
+        whole_gradient(run, k, d_x);
     }
   }
 
 private:
-  // The common case of two tensors of one shape that are added.
-  bool adds_alike() const { return same_ && operation_ == Operation::add && shapes_.size() == 3; }
-
   std::vector<const T *> data(Run<T> &run) const {
     std::vector<const T *> x;
     for (std::size_t k = 0; k < this->links().inputs.size(); ++k)
@@ -145,45 +168,126 @@ private:
     return x;
   }
 
-  // d value / d x[k] where x[j] is the number that input j has there
-  template <class X> T slope(const X &x, std::size_t k) const {
-    const std::size_t parts = this->links().inputs.size();
+  bool is_linear() const {
+    return operation_ == Operation::add || operation_ == Operation::subtract ||
+           operation_ == Operation::average;
+  }
+  // The slope of an operation that is linear.
+  T factor(std::size_t k) const {
+    return operation_ == Operation::average    ? T(1) / static_cast<T>(shapes_.size() - 1)
+           : operation_ == Operation::subtract ? T(k == 0 ? 1 : -1)
+                                               : T(1);
+  }
+
+  // One row of n numbers, those of input k step[k] apart.
+  void combine(const std::vector<const T *> &x, const Index *step, T *y, Index n) const {
+    const ElementwiseKernels<T> &loops = kernels<T>().elementwise;
+    for (std::size_t k = 1; k < x.size(); ++k) {
+      const T *a = k == 1 ? x[0] : y, *b = x[k];
+      const Index a_step = k == 1 ? step[0] : 1, b_step = step[k];
+      const bool sum = operation_ == Operation::add || operation_ == Operation::average;
+      if (sum && a_step == 1 && b_step == 1)
+        kernels<T>().rows.add(n, a, b, y);
+      else if (operation_ == Operation::multiply && a_step == 1 && b_step == 1)
+        loops.multiply(a, b, y, n, false);
+      else
+        with_operation(operation_, [&](auto chosen) {
+          for (Index i = 0; i < n; ++i)
+            y[i] = apply(decltype(chosen)::operation, a[i * a_step], b[i * b_step]);
+        });
+    }
+    if (x.size() == 1)
+      for (Index i = 0; i < n; ++i)
+        y[i] = x[0][i * step[0]];
     if (operation_ == Operation::average)
-      return T(1) / static_cast<T>(parts);
-    if (operation_ == Operation::add)
-      return 1;
+      for (Index i = 0; i < n; ++i)
+        y[i] /= static_cast<T>(x.size());
+  }
+
+  void scale_gradient(Run<T> &run, T factor, GradientPlace<T> d_x) const {
+    const T *d_y = this->output(run).gradient.data();
+    if (factor == T(1))
+      return pass_gradient(d_y, d_x, count(shapes_[0]), run.execution);
+    for_parts(count(shapes_[0]), kElementsOfTask, run.execution, [&](Index first, Index last) {
+      kernels<T>().elementwise.scale(d_y + first, factor, d_x.data + first, last - first,
+                                     d_x.accumulate);
+    });
+  }
+
+  // d value / d x[k], x(j) being the number that input j has there.
+  template <Operation kOperation, class X>
+  static T slope(const X &x, std::size_t k, std::size_t parts) {
     T value = x(0), slope = 1;
     for (std::size_t j = 1; j < parts; ++j) {
       if (j == k)
-        slope = slope_b(operation_, value, x(j));
+        slope = slope_b(kOperation, value, x(j));
       else if (j > k)
-        slope *= slope_a(operation_, value, x(j));
-      value = apply(operation_, value, x(j));
+        slope *= slope_a(kOperation, value, x(j));
+      if (j + 1 < parts)
+        value = apply(kOperation, value, x(j));
     }
     return slope;
   }
 
-  void input_backward(Run<T> &run, std::size_t k, GradientPlace<T> d_x) {
+  // body(at, n, step, gradient) for rows of the result, gradient(i) being what
+  // number i of the row gives to input k.
+  template <class Body>
+  void for_gradients(const T *d_y, const std::vector<const T *> &x, std::size_t k, Index first,
+                     Index last, const Body &body) const {
+    with_operation(operation_, [&](auto chosen) {
+      constexpr Operation operation = decltype(chosen)::operation;
+      const T linear = is_linear() ? factor(k) : T(1);
+      const std::size_t parts = is_linear() ? 0 : x.size();
+      for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
+        const T *g = d_y + at[0];
+        if (parts == 0)
+          return body(at, n, step, [=](Index i) { return g[i] * linear; });
+        const T *a = x[0] + at[1], *b = x[1] + at[2];
+        const Index a_step = step[1], b_step = step[2];
+        if (parts == 2 && k == 0)
+          return body(at, n, step, [=](Index i) {
+            return g[i] * slope_a(operation, a[i * a_step], b[i * b_step]);
+          });
+        if (parts == 2)
+          return body(at, n, step, [=](Index i) {
+            return g[i] * slope_b(operation, a[i * a_step], b[i * b_step]);
+          });
+        body(at, n, step, [&](Index i) {
+          const auto number = [&](std::size_t j) { return x[j][at[j + 1] + i * step[j + 1]]; };
+          return g[i] * slope<operation>(number, k, parts);
+        });
+      });
+    });
+  }
+
+  void whole_gradient(Run<T> &run, std::size_t k, GradientPlace<T> d_x) const {
     const T *d_y = this->output(run).gradient.data();
     const std::vector<const T *> x = data(run);
-    const bool whole = shapes_[k + 1] == shapes_[0];
-    Buffer<double> sums(whole ? 0 : this->input(run, k).data.size(), 0.0);
     const auto rows = [&](Index first, Index last) {
-      for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
-        const auto gradient = [&](Index i) {
-          const auto numbers = [&](std::size_t j) { return x[j][at[j + 1] + i * step[j + 1]]; };
-          return d_y[at[0] + i] * slope(numbers, k);
-        };
-        if (whole)
-          write_gradient<T>({d_x.data + at[0], d_x.accumulate}, 0, n, gradient);
-        else
-          for (Index i = 0; i < n; ++i)
-            sums[at[k + 1] + i * step[k + 1]] += static_cast<double>(gradient(i));
-      });
+      for_gradients(d_y, x, k, first, last,
+                    [&](const Index *at, Index n, const Index *, const auto &gradient) {
+                      write_gradient<T>({d_x.data + at[0], d_x.accumulate}, 0, n, gradient);
+                    });
     };
-    if (whole)
-      return for_row_parts(walk_.rows(), walk_.row_size(), run.execution, rows);
-    rows(0, walk_.rows());
+    if (same_ && operation_ == Operation::multiply && x.size() == 2)
+      return for_parts(
+          count(shapes_[0]), kElementsOfTask, run.execution, [&](Index first, Index last) {
+            kernels<T>().elementwise.multiply(d_y + first, x[1 - k] + first, d_x.data + first,
+                                              last - first, d_x.accumulate);
+          });
+    for_row_parts(walk_.rows(), walk_.row_size(), run.execution, rows);
+  }
+
+  // Where an input broadcasts, its gradient is summed, in the order of rows.
+  void sum_gradient(Run<T> &run, std::size_t k, GradientPlace<T> d_x) const {
+    Buffer<double> sums(this->input(run, k).data.size(), 0.0);
+    for_gradients(this->output(run).gradient.data(), data(run), k, 0, walk_.rows(),
+                  [&](const Index *at, Index n, const Index *step, const auto &gradient) {
+                    double *to = sums.data() + at[k + 1];
+                    const Index to_step = step[k + 1];
+                    for (Index i = 0; i < n; ++i)
+                      to[i * to_step] += static_cast<double>(gradient(i));
+                  });
     write_gradient(d_x, 0, sums.size(), [&](Index i) { return static_cast<T>(sums[i]); });
   }
 

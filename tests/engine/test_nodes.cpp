@@ -2,6 +2,7 @@
 // gradients against central differences, bits over threads and batches.
 #include "node_case.h"
 
+#include "cpu.h"
 #include "dropout.h"
 
 using namespace attentive_test;
@@ -752,24 +753,57 @@ void test_large() {
   }
 }
 
+// What kernels compute, against the plain functions over their whole range.
+template <class T> void test_curves(double tolerance) {
+  struct Curve {
+    const char *name;
+    double (*value)(double);
+  };
+  const Curve curves[] = {
+      {"sigmoid", sigmoid},
+      {"tanh", [](double x) { return std::tanh(x); }},
+      {"gelu", [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }},
+      {"silu", [](double x) { return x * sigmoid(x); }}};
+  NodeCase c;
+  c.op = "activation";
+  c.dims = {{1, 4001}};
+  c.inputs = {Numbers()};
+  for (int i = -2000; i <= 2000; ++i) // dense around 0
+    c.inputs[0].push_back(static_cast<double>(static_cast<T>(std::pow(i / 2000.0, 3) * 9)));
+  for (const Curve &curve : curves) {
+    c.options.texts["activation"] = curve.name;
+    const NodeResult result = run_node<T>(c);
+    for (std::size_t i = 0; i < c.inputs[0].size(); ++i) {
+      const double expected = curve.value(c.inputs[0][i]);
+      check_node(c, std::fabs(result.output[i] - expected) <= tolerance * std::fabs(expected),
+                 "relative error");
+    }
+  }
+}
+
 } // namespace
 
 int main() {
-  test_functions();
-  test_activation_numbers();
-  test_axis_functions();
-  test_glu();
-  test_dense();
+  for (const Level level : available_levels()) {
+    set_level(level_name(level));
+    test_functions();
+    test_activation_numbers();
+    test_axis_functions();
+    test_glu();
+    test_curves<float>(8e-6);
+    test_curves<double>(2e-14);
+    test_dense();
+    test_layer_normalization();
+    test_merges();
+    test_dropout();
+    test_large();
+  }
   test_embedding();
-  test_layer_normalization();
-  test_merges();
   test_one_tensor_twice();
   test_concatenate();
   test_shapes();
   test_pooling();
   test_activity_penalty();
   test_masks();
-  test_dropout();
-  test_large();
   return finish("test_nodes");
 }

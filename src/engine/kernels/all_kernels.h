@@ -11,6 +11,8 @@
 
 #include "optimizer_kernel.h"
 
+#include "elementwise_kernel.h"
+
 #include "rows_kernel.h"
 
 template <class S> Kernels<typename S::Scalar> all_kernels() {
@@ -21,6 +23,7 @@ template <class S> Kernels<typename S::Scalar> all_kernels() {
   table.backward = backward_kernels<S>();
   table.dropout = dropout_kernels();
   table.optimizer = optimizer_kernels<S>();
+  table.elementwise = elementwise_kernels<S>();
   table.rows = row_kernels<S>();
   return table;
 }

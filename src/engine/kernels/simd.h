@@ -9,6 +9,7 @@
 //   load_first(p, n) store_first(p, v, n)     the first n lanes, 0 <= n <= kLanes
 //   add sub mul div                           a + b, a - b, a * b, a / b
 //   sqrt(v)
+//   keep_positive(v, x)                       v where x > 0, else 0
 //   fma(a, b, c)                              a * b + c
 //   max(a, b)                                 b where either is NaN
 //   keep(v, bits)                             0 in the lanes whose bit is 0

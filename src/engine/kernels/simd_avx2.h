@@ -50,6 +50,9 @@ struct VecFloat {
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm256_div_ps(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return _mm256_sqrt_ps(v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) {
+    return _mm256_and_ps(v, _mm256_cmp_ps(x, zero(), _CMP_GT_OQ));
+  }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm256_max_ps(a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
@@ -118,6 +121,9 @@ struct VecDouble {
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm256_mul_pd(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm256_div_pd(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return _mm256_sqrt_pd(v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) {
+    return _mm256_and_pd(v, _mm256_cmp_pd(x, zero(), _CMP_GT_OQ));
+  }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm256_max_pd(a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {

@@ -17,6 +17,9 @@ struct VecFloat {
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm512_div_ps(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return _mm512_maskz_sqrt_ps(0xffff, v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, zero(), _CMP_GT_OQ), v);
+  }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_ps(0xffff, a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {
@@ -81,6 +84,9 @@ struct VecDouble {
   ATTENTIVE_INLINE V mul(V a, V b) { return _mm512_mul_pd(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return _mm512_div_pd(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return _mm512_maskz_sqrt_pd(0xff, v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) {
+    return _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(x, zero(), _CMP_GT_OQ), v);
+  }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   ATTENTIVE_INLINE V max(V a, V b) { return _mm512_maskz_max_pd(0xff, a, b); }
   ATTENTIVE_INLINE V keep(V v, std::uint32_t bits) {

@@ -42,6 +42,9 @@ template <class T, class I, int kN> struct PlainVec {
     return reinterpret_cast<V>((reinterpret_cast<Bits>(a) & mask) |
                                (reinterpret_cast<Bits>(b) & ~mask));
   }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) {
+    return reinterpret_cast<V>(reinterpret_cast<Bits>(v) & reinterpret_cast<Bits>(x > zero()));
+  }
   ATTENTIVE_INLINE V max(V a, V b) { return blend(reinterpret_cast<Bits>(a > b), a, b); }
   ATTENTIVE_INLINE V min(V a, V b) { return blend(reinterpret_cast<Bits>(a < b), a, b); }
   ATTENTIVE_INLINE Bits lanes_of_bits(std::uint32_t bits) {

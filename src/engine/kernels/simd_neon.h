@@ -26,6 +26,7 @@ struct VecFloat {
   ATTENTIVE_INLINE V mul(V a, V b) { return vmulq_f32(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return vdivq_f32(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return vsqrtq_f32(v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) { return vbslq_f32(vcgtq_f32(x, zero()), v, zero()); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
   ATTENTIVE_INLINE V max(V a, V b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
   ATTENTIVE_INLINE uint32x4_t lanes_of_bits(std::uint32_t bits) {
@@ -101,6 +102,7 @@ struct VecDouble {
   ATTENTIVE_INLINE V mul(V a, V b) { return vmulq_f64(a, b); }
   ATTENTIVE_INLINE V div(V a, V b) { return vdivq_f64(a, b); }
   ATTENTIVE_INLINE V sqrt(V v) { return vsqrtq_f64(v); }
+  ATTENTIVE_INLINE V keep_positive(V v, V x) { return vbslq_f64(vcgtq_f64(x, zero()), v, zero()); }
   ATTENTIVE_INLINE V fma(V a, V b, V c) { return vfmaq_f64(c, a, b); }
   ATTENTIVE_INLINE V max(V a, V b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
   ATTENTIVE_INLINE uint64x2_t lanes_of_bits(std::uint32_t bits) {

@@ -12,6 +12,7 @@
 #include "matmul_table.h"
 #include "backward_table.h"
 #include "dropout_table.h"
+#include "elementwise_table.h"
 #include "optimizer_table.h"
 #include "rows_table.h"
 
@@ -25,6 +26,7 @@ template <class T> struct Kernels {
   BackwardKernels<T> backward;
   DropoutKernels dropout;
   OptimizerKernels<T> optimizer;
+  ElementwiseKernels<T> elementwise;
   RowKernels<T> rows;
 };
 
