@@ -95,7 +95,7 @@ read_truths <- function(self, y, resolved, shapes, samples, call = NULL, arg = "
 }
 
 read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL) {
-  if (is.factor(y)) y <- array(as.integer(y) - 1L, length(y))
+  if (is.factor(y)) y <- class_numbers(y, shape, what, arg, call)
   if (is.data.frame(y)) y <- as.matrix(y)
   if (!(is.numeric(y) || is.logical(y)) || (is.object(y) && !inherits(y, c("attentive_scores", "table")))) {
     abort_attentive("argument", sprintf("%s must be a numeric array or a factor, not %s.", what, describe(y)),
@@ -111,8 +111,23 @@ read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL) {
     kind <- resolve_kind(data$kind, dim(y)[-1L], shape)
     check_truth_shape(dim(y)[-1L], kind, data$family, shape, what, arg, call)
     if (is_sparse_kind(kind)) check_labels(y, shape[[length(shape)]], data$options$ignore_class, what, arg, call)
+    if (kind == "binary_crossentropy") check_probabilities(y, what, arg, call)
   }
   y
+}
+
+# A factor as class numbers from 0.
+class_numbers <- function(y, shape, what, arg, call = NULL) {
+  units <- if (length(shape) == 0L) 1L else shape[[length(shape)]]
+  if (units == 1L && nlevels(y) > 2L) {
+    abort_attentive("argument", sprintf("%s is a factor of %d levels, but the output has one unit, for two classes.", capitalized(what), nlevels(y)),
+      hint = c(
+        sprintf("For all of them: an output of %d units with the loss \"sparse_categorical_crossentropy\".", nlevels(y)),
+        "`droplevels(y)` leaves out the levels that do not occur."
+      ), arg = arg, call = call
+    )
+  }
+  array(as.integer(y) - 1L, length(y))
 }
 
 # Whether the sizes of a sample's truth go with those of its prediction: the
@@ -144,11 +159,29 @@ check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
   if (!is.null(ignore_class)) wrong <- wrong & y != ignore_class
   if (!any(wrong)) return(invisible())
   abort_attentive("argument",
-    sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s %s %s.", what, classes - 1L, classes,
-      if (classes == 1L) "class" else "classes", say_rows(wrong, dim(y)[[1L]]), if (length(unique(which(wrong))) == 1L) "has" else "have",
-      say_values(y[wrong])),
+    sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s.", what, classes - 1L, classes,
+      if (classes == 1L) "class" else "classes", say_wrong(y, wrong)),
     hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
   )
+}
+
+# For two classes: 0, 1, or a probability between them.
+check_probabilities <- function(y, what, arg, call = NULL) {
+  range <- range(y)
+  if (range[[1L]] >= 0 && range[[2L]] <= 1) return(invisible())
+  abort_attentive("argument",
+    sprintf("%s must hold 0, 1 or numbers between them for the binary cross-entropy; %s.", what, say_wrong(y, y < 0 | y > 1)),
+    hint = c(
+      if (range[[1L]] >= 1 && range[[2L]] == 2) "These seem to count from 1: give `y - 1`, or a factor.",
+      if (all(y == -1 | y == 1)) "For -1 and 1: `(y + 1) / 2`."
+    ), arg = arg, call = call
+  )
+}
+
+# "row 3 has 7"
+say_wrong <- function(y, wrong) {
+  rows <- say_rows(wrong, dim(y)[[1L]])
+  paste(rows, if (startsWith(rows, "rows")) "have" else "has", say_values(y[wrong]))
 }
 
 # Weights of samples ---------------------------------------------------------------

@@ -84,6 +84,22 @@ test_that("labels must be class numbers from 0", {
   expect_silent(fit(ignoring, x, replace(labels, 1, -1), verbose = 0))
 })
 
+test_that("the truth of a binary cross-entropy is between 0 and 1", {
+  model <- fill_weights(linear_model(2, activation = "sigmoid"))
+  compile(model, "sgd", "binary_crossentropy")
+  labels <- rep(1:2, 5)
+  for (call in list(quote(fit(model, x, labels)), quote(evaluate(model, x, labels)), quote(train_on_batch(model, x, labels)), quote(test_on_batch(model, x, labels)))) {
+    expect_error(eval(call), "rows 2, 4, 6, 8, 10 have 2.*count from 1: give `y - 1`, or a factor", class = argument)
+  }
+  expect_error(fit(model, x, replace(labels - 1, 3, -0.5)), "row 3 has -0.5", class = argument)
+  expect_error(fit(model, x, 2 * labels - 3), "(y + 1) / 2", fixed = TRUE, class = argument)
+  expect_error(fit(model, x, factor(rep_len(1:3, 10))), "3 levels", class = argument)
+  expect_silent(fit(model, x, seq(0, 1, length.out = 10), verbose = 0))
+  expect_silent(fit(model, x, factor(labels), verbose = 0))
+  compile(model, "sgd", "mse", metrics = "binary_crossentropy")
+  expect_error(fit(model, x, labels), "count from 1", class = argument)
+})
+
 test_that("the other arguments are checked before anything happens", {
   model <- plain()
   before <- get_weights(model)
