@@ -216,7 +216,7 @@ with_class_weight <- function(self, class_weight, truth, shape, weights, call = 
   }
   class_weight <- check_class_weight(class_weight, call)
   sizes <- dim(truth)
-  if (length(sizes) > 2L) {
+  if (length(sizes) > 2L || (length(shape) > 1L && prod(sizes[-1L]) > 1)) {
     abort_attentive("argument", sprintf("`class_weight` needs one class for each sample; `y` has the shape %s.", format_shape(sizes)),
       hint = "Give `sample_weight`, an array with a number for each position.", arg = "class_weight", call = call)
   }

@@ -100,6 +100,17 @@ test_that("the truth of a binary cross-entropy is between 0 and 1", {
   expect_error(fit(model, x, labels), "count from 1", class = argument)
 })
 
+test_that("weights of classes are for one class a sample", {
+  input <- keras_input(c(4, 2), dtype = "float64")
+  model <- keras_model(input, layer_dense(input, 3, activation = "softmax", dtype = "float64"))
+  tokens <- wave(c(10, 4, 2))
+  labels <- array(rep_len(0:2, 40), c(10, 4))
+  compile(model, "sgd", "sparse_categorical_crossentropy")
+  expect_error(fit(model, tokens, labels, class_weight = c("0" = 2)), "one class for each sample.*sample_weight", class = argument)
+  compile(model, "sgd", "categorical_crossentropy")
+  expect_error(fit(model, tokens, to_categorical(labels), class_weight = c("0" = 2)), "one class for each sample.*sample_weight", class = argument)
+})
+
 test_that("the other arguments are checked before anything happens", {
   model <- plain()
   before <- get_weights(model)
