@@ -7,7 +7,7 @@
 #'
 #' @details
 #' Data are arrays whose first axis is the samples: a single one, a list in the order of the inputs (outputs), or a list named by them. Factors count from 0;
-#' data frames become matrices. The data are converted once, not in every epoch.
+#' the model remembers their levels, so that later ones, also those for validation and [evaluate()], are matched with them by name. Data frames become matrices. The data are converted once, not in every epoch.
 #'
 #' `validation_split` sets the *last* part of the samples aside, before any shuffling; shuffling and `class_weight` concern the rest. `validation_data` has precedence.
 #'
@@ -100,6 +100,7 @@ fit.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size = NU
     run$validated <- check_wholes(validation_freq, "validation_freq", call = call)
   }
   describe_run(run)
+  self$compiled$classes <- data$classes
   train(run)
   invisible(run$history)
 }
@@ -276,7 +277,7 @@ new_evaluation <- function(self, data, dataset, rows, threads, call = NULL) {
 
 new_validation <- function(self, data, rows, dataset, validation_data, threads, call = NULL) {
   if (!is.null(validation_data)) {
-    data <- read_validation(self, validation_data, call)
+    data <- read_validation(self, validation_data, data$classes, call)
     dataset <- new_dataset(self, data$arrays, threads)
     rows <- seq_len(data$samples)
   }
