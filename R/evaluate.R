@@ -137,6 +137,7 @@ train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weig
   run <- new_run(self, default_threads(), call = call)
   run$epoch <- 1L
   run$dataset <- new_dataset(self, data$arrays, run$threads)
+  run$data <- data
   run$trainer <- model_trainer(self, data, TRUE, call)
   self$compiled$classes <- data$classes
   read_optimizer(run)

@@ -62,7 +62,11 @@ count_samples <- function(arrays, names, call = NULL) {
 
 # The rows of an array in which something is not as it should be, in words.
 say_rows <- function(wrong, size) {
-  rows <- sort(unique((which(wrong) - 1L) %% size + 1L))
+  say_numbers(sort(unique((which(wrong) - 1L) %% size + 1L)))
+}
+
+# "rows 1, 2, 3"
+say_numbers <- function(rows) {
   shown <- paste(utils::head(rows, 5L), collapse = ", ")
   sprintf("%s %s%s", if (length(rows) == 1L) "row" else "rows", shown, if (length(rows) > 5L) sprintf(", ... (%d in all)", length(rows)) else "")
 }
