@@ -23,6 +23,8 @@ new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
   node$inputs <- inputs
   node$arguments <- arguments
   self$uses <- if (is.null(self$uses)) 1L else self$uses + 1L
+  # what `layer$output` is: of a layer that was applied once; holding all nodes would hold every graph
+  self$node <- if (self$uses == 1L) node
   name <- if (self$uses == 1L) self$name else paste0(self$name, "_", self$uses - 1L)
   node$outputs <- lapply(seq_along(shapes), function(i) {
     new_tensor(shapes[[i]], dtype, if (length(shapes) == 1L) name else paste0(name, ":", i), node, i)
@@ -40,6 +42,24 @@ apply_symbolically <- function(self, inputs, arguments = list(), call = NULL, sh
   if (!is.list(shapes)) shapes <- list(shapes)
   outputs <- new_node(self, inputs, arguments, shapes)$outputs
   if (length(outputs) == 1L) outputs[[1L]] else outputs
+}
+
+# `layer$input` and `layer$output`: the tensors of the one node of a layer.
+layer_ends <- function(self, name) {
+  if (is.null(self$node)) {
+    applied <- !is.null(self$uses)
+    abort_attentive("state", sprintf(
+      if (applied) "The layer \"%s\" was applied several times: it has no single `$%s`." else
+        "The layer \"%s\" has no `$%s`: it was not applied to a symbolic tensor.", self$name, name
+    ), hint = if (applied) "Keep the tensor that the call of the layer returned.")
+  }
+  tensors <- if (name == "output" || inherits(self, "input_layer")) self$node$outputs else Filter(Negate(is.null), self$node$inputs)
+  if (length(tensors) == 1L) tensors[[1L]] else tensors
+}
+
+# A layer whose only node is laid again, in place of what was, or taken off.
+forget_node <- function(self) {
+  if (!is.null(self$node)) self$node <- self$uses <- NULL
 }
 
 # From a graph to a program ------------------------------------------------------

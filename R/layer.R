@@ -143,6 +143,7 @@ layer_fields <- c(
 #' @export
 `$.attentive_layer` <- function(x, name) {
   self <- layer_self(x)
+  if (name %in% c("input", "output") && !inherits(self, "model")) return(layer_ends(self, name))
   switch(name,
     name = , path = self$name,
     built = self$built,
@@ -205,7 +206,10 @@ set_trainable <- function(self, value) {
 }
 
 #' @export
-names.attentive_layer <- function(x) c(layer_fields, layer_property(layer_self(x), NULL))
+names.attentive_layer <- function(x) {
+  self <- layer_self(x)
+  c(layer_fields, if (!is.null(self$node) && !inherits(self, "model")) c("input", "output"), layer_property(self, NULL))
+}
 
 # All weights of a layer, or the trainable or other ones. Those of a model are those of its layers.
 layer_weights <- function(self, trainable = NA) {

@@ -45,7 +45,11 @@ begin_at_inputs <- function(inputs, outputs, nodes, call = NULL) {
   }
   given <- vapply(inputs, rlang::obj_address, "")
   nodes <- Filter(function(node) !any(vapply(node$outputs, rlang::obj_address, "") %in% given), nodes)
+  # what the layers were applied to before stays their `$output`
+  selves <- unique_selves(lapply(nodes, function(node) node$self))
+  before <- lapply(selves, function(inner) inner$node)
   outputs <- lay_graph(inputs, fresh, outputs, nodes, call = call)
+  for (i in seq_along(selves)) selves[[i]]$node <- before[[i]]
   list(inputs = fresh, outputs = outputs, nodes = order_nodes(fresh, outputs, call))
 }
 

@@ -56,7 +56,7 @@ pop_layer <- function(object) {
   self <- check_model(object, call)
   if (!is_sequential_self(self)) {
     abort_attentive("state", sprintf("Only the layers of a sequential model can be taken off; \"%s\" is none.", self$name),
-      hint = "`keras_model(model$inputs, get_layer(model, index = -2)$output)` cuts a model short.", call = call
+      hint = "`keras_model(model$inputs, get_layer(model, index = -2)$output)` is the model without its last layer.", call = call
     )
   }
   if (length(self$stack) == 0L) abort_attentive("state", sprintf("The model \"%s\" has no layers.", self$name), call = call)
@@ -70,6 +70,7 @@ pop_layer <- function(object) {
     self$layers <- rest
   }
   self$stack <- rest
+  forget_node(last)
   invisible(new_shell(last))
 }
 
@@ -207,7 +208,7 @@ clone_layer <- function(inner, clone_function, call = NULL) {
 copy_self <- function(self) {
   copy <- new.env(parent = parent.env(self))
   gone <- c(
-    "weights", "parts", "programs", "calls", "uses", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
+    "weights", "parts", "programs", "calls", "uses", "node", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
     "inputs", "outputs", "stack", "compiled", "trainers", "stop_training"
   )
   for (name in setdiff(ls(self, all.names = TRUE), gone)) {

@@ -114,6 +114,7 @@ lay_sequential <- function(self, input, stack, call = NULL) {
   output <- input
   nodes <- list(input[["node"]])
   for (inner in stack) {
+    forget_node(inner)
     output <- apply_one(new_shell(inner), output, call)
     nodes <- c(nodes, list(output[["node"]]))
   }

@@ -406,3 +406,53 @@ test_that("gradients of a whole model agree with differences", {
     expect_equal(made$inputs[[2]][[i]], diff(sides) / 2e-5, tolerance = 1e-5)
   }
 })
+
+test_that("a layer knows what it was applied to", {
+  x <- keras_input(3, name = "numbers")
+  y <- layer_dense(x, 4, name = "d1") |> layer_dense(2, name = "d2")
+  model <- keras_model(x, y)
+  a <- wave(c(5, 3))
+  head <- keras_model(model$inputs, get_layer(model, "d1")$output)
+  expect_equal(dim(head(a)), c(5L, 4L))
+  expect_identical(model$layers[[3]]$output, y)
+  expect_identical(model$layers[[2]]$input, x)
+  expect_identical(model$layers[[1]]$output, x)
+  expect_identical(model$layers[[1]]$input, x)
+  expect_true("output" %in% names(get_layer(model, "d1")))
+  # the way out that pop_layer() names
+  hint <- tryCatch(pop_layer(model), error = conditionMessage)
+  shorter <- eval(parse(text = regmatches(hint, regexpr("keras_model[^`]*", hint))))
+  expect_equal(shorter(a), head(a))
+  # a model that begins in the middle leaves it alone
+  tail <- keras_model(get_layer(model, "d1")$output, y)
+  expect_equal(tail(head(a)), model(a), tolerance = 1e-6)
+  expect_identical(get_layer(model, "d2")$output, y)
+  # saved and read, copied
+  file <- withr::local_tempfile()
+  saveRDS(model, file)
+  again <- readRDS(file)
+  expect_equal(keras_model(again$inputs, get_layer(again, "d1")$output)(a), head(a))
+  copy <- clone_model(model)
+  expect_equal(dim(keras_model(copy$inputs, get_layer(copy, "d1")$output)(a)), c(5L, 4L))
+  expect_identical(get_layer(model, "d1")$input, x)
+  # never, or several times
+  expect_error(layer_dense(units = 2)$output, "not applied", class = "attentive_error_state")
+  shared <- layer_dense(units = 2)
+  shared(x)
+  shared(x)
+  expect_error(shared$output, "several times", class = "attentive_error_state")
+})
+
+test_that("layers of a sequential model know what they were applied to, however often it was laid", {
+  model <- keras_model_sequential(layers = list(layer_dense(units = 4), layer_dense(units = 2)))
+  a <- wave(c(5, 3))
+  model(a)
+  expect_equal(dim(keras_model(model$inputs, get_layer(model, 1)$output)(a)), c(5L, 4L))
+  last <- pop_layer(model)
+  model |> last()
+  expect_identical(last$output, model$output)
+  wide <- keras_model_sequential(layers = list(layer_dense(units = 4)))
+  wide(wave(c(2, 5, 3)))
+  wide(wave(c(2, 6, 3)))
+  expect_identical(wide$layers[[1]]$output, wide$output)
+})
