@@ -137,7 +137,9 @@ train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weig
   run <- new_run(self, default_threads(), call = call)
   run$epoch <- 1L
   run$dataset <- new_dataset(self, data$arrays, run$threads)
+  run$data <- data
   run$trainer <- model_trainer(self, data, TRUE, call)
+  self$compiled$classes <- data$classes
   read_optimizer(run)
   on.exit(write_optimizer(run))
   logs_of(run$trainer$measures, with_engine_errors(train_step(run, seq_len(data$samples), 1L), call))

@@ -7,7 +7,7 @@
 #'
 #' @details
 #' Data are arrays whose first axis is the samples: a single one, a list in the order of the inputs (outputs), or a list named by them. Factors count from 0;
-#' data frames become matrices. The data are converted once, not in every epoch.
+#' the model remembers their levels, so that later ones, also those for validation and [evaluate()], are matched with them by name. Data frames become matrices. The data are converted once, not in every epoch.
 #'
 #' `validation_split` sets the *last* part of the samples aside, before any shuffling; shuffling and `class_weight` concern the rest. `validation_data` has precedence.
 #'
@@ -43,8 +43,8 @@
 #' @return The history, invisibly; see [keras_training_history].
 #' @section Errors:
 #' `attentive_error_state` where the model is not compiled; `attentive_error_shape` where the data do not fit the model or each other; `attentive_error_argument` for
-#' missing values and labels outside of the classes, with their rows; `attentive_error_loss` where the loss is no longer finite, with the batch (the condition has
-#' `history`, `epoch`, `step` and `rows`); `attentive_error_callback` where a callback fails.
+#' missing values and labels outside of the classes, with their rows; `attentive_error_loss` where the loss is no longer finite, with the rows that make it so (the
+#' condition has `history`, `epoch`, `step` and `rows`); `attentive_error_callback` where a callback fails.
 #' @section Differences from Keras:
 #' Unfreezing or freezing weights takes effect at the next call, without compiling again. A loss that is not finite is an error, and the step that brought it is not done.
 #' @family training
@@ -86,6 +86,7 @@ fit.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size = NU
   run$steps <- if (is.null(steps)) as.integer(ceiling(length(rows$train) / batch_size)) else steps
   run$goes_on <- !is.null(steps)
   run$dataset <- new_dataset(self, data$arrays, threads)
+  run$data <- data
   run$trainer <- model_trainer(self, data, TRUE, call)
   # weights of classes are for training only
   if (is.null(class_weight) || length(rows$validate) == 0L) {
@@ -100,6 +101,7 @@ fit.attentive_model <- function(object, x = NULL, y = NULL, ..., batch_size = NU
     run$validated <- check_wholes(validation_freq, "validation_freq", call = call)
   }
   describe_run(run)
+  self$compiled$classes <- data$classes
   train(run)
   invisible(run$history)
 }
@@ -252,14 +254,53 @@ write_optimizer <- function(run) {
 }
 
 abort_loss <- function(run, rows, step, value, rate) {
+  cause <- find_cause(run, rows)
   abort_attentive("loss",
-    sprintf("The loss became %s in epoch %d, step %d, with the rows %s%s. The step was not done.", format(value), run$epoch, step,
-      paste(utils::head(sort(rows), 5L), collapse = ", "), if (length(rows) > 5L) ", ..." else ""),
+    sprintf("The loss became %s in epoch %d, step %d, %s. The step was not done.", format(value), run$epoch, step, cause$text),
     hint = c(
-      sprintf("A learning rate smaller than %s, or `clipnorm = 1` in the optimizer, often helps.", format(rate)),
-      "Infinite or huge values in the data of these rows do the same; `model$optimizer$iterations` tells how many steps were done."
-    ), history = run$history, epoch = run$epoch, step = step, rows = rows, call = run$call
+      cause$hint,
+      if (is.null(cause$hint)) sprintf("A learning rate smaller than %s, or `clipnorm = 1` in the optimizer, often helps.", format(rate)),
+      "`model$optimizer$iterations` tells how many steps were done."
+    ), history = run$history, epoch = run$epoch, step = step, rows = cause$rows, call = run$call
   )
+}
+
+# Why the loss of these rows is not finite: list(rows, text, hint), the hint only where the learning rate is not to blame.
+find_cause <- function(run, rows) {
+  trainer <- run$trainer
+  rows <- sort(rows)
+  weights <- Filter(function(variable) !all(is.finite(variable_array(variable))), trainer$variables)
+  if (length(weights) > 0L) {
+    return(list(rows = rows, text = sprintf("as the weight \"%s\" was no longer finite before it", weights[[1L]][["path"]]),
+      hint = "An earlier step made it so, or `set_weights()`: begin anew with a smaller learning rate, or with `clipnorm = 1` in the optimizer."))
+  }
+  largest <- if (model_program(run$self)$float64) Inf else 3.4028235e38 # of a single
+  for (i in seq_along(run$data$arrays)) {
+    wrong <- rows_with(run$data$arrays[[i]], rows, function(x) !(abs(x) < largest))
+    if (length(wrong) > 0L) {
+      return(list(rows = wrong, text = sprintf("as %s is not finite in %s", column_label(run, i), say_numbers(wrong)),
+        hint = "Drop these rows, or replace their infinite values."))
+    }
+  }
+  alone <- vapply(rows, function(row) {
+    test_step(trainer$program, trainer$pointer, run$dataset, trainer$columns, row, 1L, trainer$variables, run$threads)$finite
+  }, NA)
+  if (all(alone) || !any(alone)) return(list(rows = rows, text = paste("with all of its rows,", sub("^rows? ", "", say_numbers(rows)))))
+  list(rows = rows[!alone], text = sprintf("because of %s", say_numbers(rows[!alone])), hint = "The other rows of this step are fine: look for huge values in these.")
+}
+
+# Those of `rows` in which something is wrong.
+rows_with <- function(x, rows, wrong) {
+  x <- array(x, c(dim(x)[[1L]], length(x) / dim(x)[[1L]]))[rows, , drop = FALSE]
+  rows[rowSums(wrong(x)) > 0]
+}
+
+column_label <- function(run, i) {
+  columns <- run$data$columns
+  if (i <= length(run$self$inputs)) return(input_label(run$self, i))
+  arg <- if (i %in% columns$y) "y" else "sample_weight"
+  if (length(run$self$outputs) == 1L) return(sprintf("`%s`", arg))
+  sprintf("`%s` of the output \"%s\"", arg, output_names(run$self)[[match(i, columns[[arg]])]])
 }
 
 # Evaluation within a run ------------------------------------------------------------
@@ -276,7 +317,7 @@ new_evaluation <- function(self, data, dataset, rows, threads, call = NULL) {
 
 new_validation <- function(self, data, rows, dataset, validation_data, threads, call = NULL) {
   if (!is.null(validation_data)) {
-    data <- read_validation(self, validation_data, call)
+    data <- read_validation(self, validation_data, data$classes, call)
     dataset <- new_dataset(self, data$arrays, threads)
     rows <- seq_len(data$samples)
   }

@@ -7,8 +7,11 @@
 #   truths    for each output the sizes of one sample's truth, NULL where there is none
 #   shapes    for each output the sizes of one sample's prediction
 #   samples   how many there are
+#   classes   for each output what its classes are called, NULL where they are numbers
 # )
-training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL, call = NULL, args = c("x", "y", "sample_weight")) {
+# `classes` are those of an earlier training: factors are matched with them by name.
+training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL, call = NULL, args = c("x", "y", "sample_weight"),
+                          classes = self$compiled$classes) {
   check_is_data(x, args[[1L]], call)
   inputs <- model_inputs(self, x, call)
   samples <- count_samples(inputs, input_names(self), call)
@@ -16,7 +19,9 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
   resolved <- resolve_outputs(self, self$compiled, call)
-  truths <- read_truths(self, y, resolved, shapes, samples, call, args[[2L]])
+  y <- truths_by_output(self, y, call, args[[2L]])
+  classes <- class_names(y, classes)
+  truths <- read_truths(self, y, classes, resolved, shapes, samples, call, args[[2L]])
   weights <- read_sample_weights(self, sample_weight, shapes, samples, call, args[[3L]])
   if (!is.null(class_weight)) {
     weights[[1L]] <- with_class_weight(self, class_weight, truths[[1L]], shapes[[1L]], weights[[1L]], call)
@@ -32,7 +37,7 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
       arrays[[column]] <- given[[i]]
     }
   }
-  list(arrays = arrays, columns = columns, shapes = shapes, samples = samples,
+  list(arrays = arrays, columns = columns, shapes = shapes, samples = samples, classes = classes,
     truths = lapply(truths, function(truth) if (!is.null(truth)) dim(truth)[-1L]))
 }
 
@@ -57,7 +62,11 @@ count_samples <- function(arrays, names, call = NULL) {
 
 # The rows of an array in which something is not as it should be, in words.
 say_rows <- function(wrong, size) {
-  rows <- sort(unique((which(wrong) - 1L) %% size + 1L))
+  say_numbers(sort(unique((which(wrong) - 1L) %% size + 1L)))
+}
+
+# "rows 1, 2, 3"
+say_numbers <- function(rows) {
   shown <- paste(utils::head(rows, 5L), collapse = ", ")
   sprintf("%s %s%s", if (length(rows) == 1L) "row" else "rows", shown, if (length(rows) > 5L) sprintf(", ... (%d in all)", length(rows)) else "")
 }
@@ -78,24 +87,33 @@ say_values <- function(x) {
 
 # Truths ---------------------------------------------------------------------------
 
+# What was given for each output, NULL for nothing.
+truths_by_output <- function(self, y, call = NULL, arg = "y") {
+  if (is.data.frame(y) || !is.list(y)) y <- list(y)
+  if (length(self$outputs) > 1L && length(y) == 1L && is.null(y[[1L]])) y <- rep(list(NULL), length(self$outputs))
+  by_output(self, y, arg, call, "arrays")
+}
+
+# What the classes of each output are called: as before, else as in its factor.
+class_names <- function(y, known = NULL) {
+  lapply(seq_along(y), function(i) if (!is.null(known[[i]])) known[[i]] else if (is.factor(y[[i]])) levels(y[[i]]))
+}
+
 # For each output its truth as an array, NULL where nothing looks at it.
-read_truths <- function(self, y, resolved, shapes, samples, call = NULL, arg = "y") {
+read_truths <- function(self, y, classes, resolved, shapes, samples, call = NULL, arg = "y") {
   names <- output_names(self)
-  if (is.data.frame(y) || !is.list(y)) y <- list(if (is.data.frame(y)) as.matrix(y) else y)
-  if (length(names) > 1L && length(y) == 1L && is.null(y[[1L]])) y <- rep(list(NULL), length(names))
-  y <- by_output(self, y, arg, call, "arrays")
   lapply(seq_along(names), function(i) {
     kinds <- c(if (!is.null(resolved$losses[[i]])) list(resolved$losses[[i]]), resolved$metrics[[i]], resolved$weighted[[i]])
     if (length(kinds) == 0L) return(NULL)
     what <- if (length(names) == 1L) sprintf("`%s`", arg) else sprintf("`%s` of the output \"%s\"", arg, names[[i]])
     if (is.null(y[[i]])) abort_attentive("argument", sprintf("%s is missing: the model \"%s\" was compiled with %s for it.", capitalized(what), self$name,
       if (is.null(resolved$losses[[i]])) "metrics" else "a loss"), arg = arg, call = call)
-    read_truth(y[[i]], kinds, shapes[[i]], samples, what, arg, call)
+    read_truth(y[[i]], kinds, shapes[[i]], samples, what, arg, call, classes[[i]])
   })
 }
 
-read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL) {
-  if (is.factor(y)) y <- array(as.integer(y) - 1L, length(y))
+read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL, classes = levels(y)) {
+  if (is.factor(y)) y <- class_numbers(y, classes, shape, what, arg, call)
   if (is.data.frame(y)) y <- as.matrix(y)
   if (!(is.numeric(y) || is.logical(y)) || (is.object(y) && !inherits(y, c("attentive_scores", "table")))) {
     abort_attentive("argument", sprintf("%s must be a numeric array or a factor, not %s.", what, describe(y)),
@@ -111,8 +129,35 @@ read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL) {
     kind <- resolve_kind(data$kind, dim(y)[-1L], shape)
     check_truth_shape(dim(y)[-1L], kind, data$family, shape, what, arg, call)
     if (is_sparse_kind(kind)) check_labels(y, shape[[length(shape)]], data$options$ignore_class, what, arg, call)
+    if (kind == "binary_crossentropy") check_probabilities(y, what, arg, call)
   }
   y
+}
+
+# A factor as class numbers from 0: the places of its levels among `classes`.
+class_numbers <- function(y, classes, shape, what, arg, call = NULL) {
+  place <- match(levels(y), classes)
+  unknown <- levels(y)[is.na(place) & tabulate(y, nlevels(y)) > 0L]
+  if (length(unknown) > 0L) {
+    abort_attentive("argument",
+      sprintf("%s has the class \"%s\", which was not among those of the training: %s.", capitalized(what), unknown[[1L]], say_classes(classes)),
+      hint = "`compile()` makes the model forget the classes.", arg = arg, call = call
+    )
+  }
+  units <- if (length(shape) == 0L) 1L else shape[[length(shape)]]
+  if (units == 1L && length(classes) > 2L) {
+    abort_attentive("argument", sprintf("%s is a factor of %d levels, but the output has one unit, for two classes.", capitalized(what), length(classes)),
+      hint = c(
+        sprintf("For all of them: an output of %d units with the loss \"sparse_categorical_crossentropy\".", length(classes)),
+        "`droplevels(y)` leaves out the levels that do not occur."
+      ), arg = arg, call = call
+    )
+  }
+  array(place[as.integer(y)] - 1L, length(y))
+}
+
+say_classes <- function(classes) {
+  paste0(paste0("\"", utils::head(classes, 8L), "\"", collapse = ", "), if (length(classes) > 8L) sprintf(", ... (%d in all)", length(classes)) else "")
 }
 
 # Whether the sizes of a sample's truth go with those of its prediction: the
@@ -144,11 +189,29 @@ check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
   if (!is.null(ignore_class)) wrong <- wrong & y != ignore_class
   if (!any(wrong)) return(invisible())
   abort_attentive("argument",
-    sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s %s %s.", what, classes - 1L, classes,
-      if (classes == 1L) "class" else "classes", say_rows(wrong, dim(y)[[1L]]), if (length(unique(which(wrong))) == 1L) "has" else "have",
-      say_values(y[wrong])),
+    sprintf("%s must hold class numbers from 0 to %d, as the model has %d %s; %s.", what, classes - 1L, classes,
+      if (classes == 1L) "class" else "classes", say_wrong(y, wrong)),
     hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
   )
+}
+
+# For two classes: 0, 1, or a probability between them.
+check_probabilities <- function(y, what, arg, call = NULL) {
+  range <- range(y)
+  if (range[[1L]] >= 0 && range[[2L]] <= 1) return(invisible())
+  abort_attentive("argument",
+    sprintf("%s must hold 0, 1 or numbers between them for the binary cross-entropy; %s.", what, say_wrong(y, y < 0 | y > 1)),
+    hint = c(
+      if (range[[1L]] >= 1 && range[[2L]] == 2) "These seem to count from 1: give `y - 1`, or a factor.",
+      if (all(y == -1 | y == 1)) "For -1 and 1: `(y + 1) / 2`."
+    ), arg = arg, call = call
+  )
+}
+
+# "row 3 has 7"
+say_wrong <- function(y, wrong) {
+  rows <- say_rows(wrong, dim(y)[[1L]])
+  paste(rows, if (startsWith(rows, "rows")) "have" else "has", say_values(y[wrong]))
 }
 
 # Weights of samples ---------------------------------------------------------------
@@ -183,7 +246,7 @@ with_class_weight <- function(self, class_weight, truth, shape, weights, call = 
   }
   class_weight <- check_class_weight(class_weight, call)
   sizes <- dim(truth)
-  if (length(sizes) > 2L) {
+  if (length(sizes) > 2L || (length(shape) > 1L && prod(sizes[-1L]) > 1)) {
     abort_attentive("argument", sprintf("`class_weight` needs one class for each sample; `y` has the shape %s.", format_shape(sizes)),
       hint = "Give `sample_weight`, an array with a number for each position.", arg = "class_weight", call = call)
   }
@@ -219,7 +282,7 @@ split_rows <- function(samples, split, call = NULL) {
 }
 
 # validation_data: list(x, y) or list(x, y, sample_weight), maybe named.
-read_validation <- function(self, data, call = NULL) {
+read_validation <- function(self, data, classes, call = NULL) {
   known <- c("x", "y", "sample_weight")
   fits <- is.list(data) && !is.data.frame(data) && length(data) %in% 2:3 &&
     (is.null(names(data)) || all(names(data) == "") || all(names(data) %in% c(known, "x_val", "y_val", "val_sample_weights")))
@@ -231,7 +294,7 @@ read_validation <- function(self, data, call = NULL) {
     data <- data[order(place)]
   }
   training_data(self, data[[1L]], data[[2L]], if (length(data) == 3L) data[[3L]], NULL, call,
-    c("validation_data[[1]]", "validation_data[[2]]", "validation_data[[3]]"))
+    c("validation_data[[1]]", "validation_data[[2]]", "validation_data[[3]]"), classes)
 }
 
 new_dataset <- function(self, arrays, threads) {

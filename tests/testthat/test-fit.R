@@ -339,3 +339,36 @@ test_that("a trained model shows what its optimizer remembers", {
   expect_output(print(model), "Optimizer params: 20 ")
   expect_length(model$optimizer$variables, 2 + 2 * 2)
 })
+
+test_that("factors are matched by the names of their levels", {
+  set.seed(1)
+  x <- wave(c(12, 3))
+  classes <- rep_len(c("a", "b", "c"), 12)
+  code <- match(classes, c("a", "b", "c")) - 1L
+  trained <- function(y, validation, weights = NULL) {
+    model <- fill_weights(linear_model(3, 3, activation = "softmax"))
+    compile(model, "sgd", "sparse_categorical_crossentropy")
+    history <- fit(model, x, y, validation_data = validation, shuffle = FALSE, verbose = 0, class_weight = weights)
+    list(model = model, metrics = history$metrics)
+  }
+  part <- which(code > 0)
+  numbers <- trained(code, list(x[part, ], code[part]))
+  names <- trained(factor(classes), list(x[part, ], factor(classes[part])))
+  expect_identical(names$metrics, numbers$metrics)
+  same <- evaluate(numbers$model, x, code, verbose = 0)
+  other <- factor(classes, c("c", "a", "d", "b"))
+  restored <- unserialize(serialize(names$model, NULL))
+  for (model in list(names$model, restored)) {
+    expect_identical(evaluate(model, x, other, verbose = 0), same)
+    expect_identical(test_on_batch(model, x, other), test_on_batch(numbers$model, x, code))
+    expect_error(evaluate(model, x, factor(sub("b", "e", classes)), verbose = 0), "\"e\".*\"a\", \"b\", \"c\"", class = "attentive_error_argument")
+  }
+  expect_error(trained(factor(classes), list(x, factor(sub("b", "e", classes)))), "\"e\"", class = "attentive_error_argument")
+  # the next training goes on with the same classes, a new compile() begins anew
+  fit(names$model, x, other, shuffle = FALSE, verbose = 0)
+  fit(numbers$model, x, code, shuffle = FALSE, verbose = 0)
+  expect_identical(get_weights(names$model), get_weights(numbers$model))
+  compile(names$model, "sgd", "sparse_categorical_crossentropy")
+  expect_silent(train_on_batch(names$model, x, factor(toupper(classes))))
+  expect_error(test_on_batch(names$model, x, factor(classes)), "\"a\"", class = "attentive_error_argument")
+})

@@ -84,6 +84,33 @@ test_that("labels must be class numbers from 0", {
   expect_silent(fit(ignoring, x, replace(labels, 1, -1), verbose = 0))
 })
 
+test_that("the truth of a binary cross-entropy is between 0 and 1", {
+  model <- fill_weights(linear_model(2, activation = "sigmoid"))
+  compile(model, "sgd", "binary_crossentropy")
+  labels <- rep(1:2, 5)
+  for (call in list(quote(fit(model, x, labels)), quote(evaluate(model, x, labels)), quote(train_on_batch(model, x, labels)), quote(test_on_batch(model, x, labels)))) {
+    expect_error(eval(call), "rows 2, 4, 6, 8, 10 have 2.*count from 1: give `y - 1`, or a factor", class = argument)
+  }
+  expect_error(fit(model, x, replace(labels - 1, 3, -0.5)), "row 3 has -0.5", class = argument)
+  expect_error(fit(model, x, 2 * labels - 3), "(y + 1) / 2", fixed = TRUE, class = argument)
+  expect_error(fit(model, x, factor(rep_len(1:3, 10))), "3 levels", class = argument)
+  expect_silent(fit(model, x, seq(0, 1, length.out = 10), verbose = 0))
+  expect_silent(fit(model, x, factor(labels), verbose = 0))
+  compile(model, "sgd", "mse", metrics = "binary_crossentropy")
+  expect_error(fit(model, x, labels), "count from 1", class = argument)
+})
+
+test_that("weights of classes are for one class a sample", {
+  input <- keras_input(c(4, 2), dtype = "float64")
+  model <- keras_model(input, layer_dense(input, 3, activation = "softmax", dtype = "float64"))
+  tokens <- wave(c(10, 4, 2))
+  labels <- array(rep_len(0:2, 40), c(10, 4))
+  compile(model, "sgd", "sparse_categorical_crossentropy")
+  expect_error(fit(model, tokens, labels, class_weight = c("0" = 2)), "one class for each sample.*sample_weight", class = argument)
+  compile(model, "sgd", "categorical_crossentropy")
+  expect_error(fit(model, tokens, to_categorical(labels), class_weight = c("0" = 2)), "one class for each sample.*sample_weight", class = argument)
+})
+
 test_that("the other arguments are checked before anything happens", {
   model <- plain()
   before <- get_weights(model)
@@ -115,11 +142,39 @@ test_that("a loss that is not finite ends the training before the step", {
   compile(model, optimizer_sgd(1e200), "mse")
   error <- expect_error(
     fit(model, x, y, batch_size = 5, epochs = 4, shuffle = FALSE, verbose = 0),
-    "epoch 1, step 2, with the rows 6, 7, 8, 9, 10", class = "attentive_error_loss"
+    "epoch 1, step 2, with all of its rows, 6, 7, 8, 9, 10.*learning rate", class = "attentive_error_loss"
   )
   expect_identical(error$rows, 6:10)
   expect_identical(c(error$epoch, error$step), c(1L, 2L))
   expect_true(all(is.finite(unlist(get_weights(model)))))
   expect_identical(as.double(model$optimizer$iterations), 1)
   expect_error(train_on_batch(model, x * 1e200, y), class = "attentive_error_loss")
+})
+
+test_that("the rows that make the loss infinite are named", {
+  model <- fill_weights(linear_model(2))
+  compile(model, optimizer_sgd(0.01), "mse")
+  z <- wave(c(40, 2))
+  truth <- as.vector(z %*% c(2, -1))
+  failure <- function(...) expect_error(fit(model, ..., batch_size = 20, verbose = 0), class = "attentive_error_loss")
+  error <- failure(replace(z, c(33, 37), c(Inf, -Inf)), truth, shuffle = FALSE)
+  expect_identical(error$rows, c(33L, 37L))
+  expect_match(conditionMessage(error), "the input \"[a-z_0-9]+\" is not finite in rows 33, 37")
+  error <- failure(z, replace(truth, 31, Inf))
+  expect_identical(error$rows, 31L)
+  expect_match(conditionMessage(error), "`y` is not finite in row 31")
+  expect_match(conditionMessage(failure(z, truth, sample_weight = replace(rep(1, 40), 31, Inf))), "`sample_weight` is not finite in row 31")
+  # finite, but too large
+  error <- failure(z, replace(truth, c(5, 6), 1e200))
+  expect_true(all(error$rows %in% 5:6))
+  expect_match(conditionMessage(error), "because of row")
+  error <- expect_error(train_on_batch(model, z, replace(truth, 5, 1e200)), class = "attentive_error_loss")
+  expect_identical(error$rows, 5L)
+  model$set_weights(list(matrix(c(NaN, 1), 2), 0))
+  expect_match(conditionMessage(failure(z, truth)), "kernel\" was no longer finite before it")
+  # what a single cannot hold
+  small <- keras_model_sequential(input_shape = 2) |> layer_dense(1)
+  compile(small, "sgd", "mse")
+  error <- expect_error(fit(small, z, replace(truth, 7, 1e39), verbose = 0), class = "attentive_error_loss")
+  expect_match(conditionMessage(error), "`y` is not finite in row 7")
 })
