@@ -204,3 +204,22 @@ test_that("the rows that make the loss infinite are named", {
   error <- expect_error(fit(small, z, replace(truth, 7, 1e39), verbose = 0), class = "attentive_error_loss")
   expect_match(conditionMessage(error), "`y` is not finite in row 7")
 })
+
+test_that("a function without a gradient is found before the training", {
+  input <- keras_input(2)
+  rounded <- function(tensor) layer_lambda(tensor, function(x) round(as.array(x), 1), output_shape = 1, name = "rounding")
+  model <- keras_model(input, rounded(layer_dense(input, 1)))
+  compile(model, "sgd", "mse")
+  begun <- FALSE
+  watch <- callback_lambda(on_train_begin = function(...) begun <<- TRUE)
+  expect_error(fit(model, x, y, callbacks = list(watch), verbose = 0), "\"rounding\" has no gradient", class = argument)
+  expect_error(train_on_batch(model, x, y), "\"rounding\" has no gradient", class = argument)
+  expect_false(begun)
+  expect_identical(names(evaluate(model, x, y, verbose = 0)), "loss")
+  # nothing before it is trained
+  freeze_weights(model)
+  expect_silent(fit(model, x, y, verbose = 0))
+  model <- keras_model(input, layer_dense(layer_lambda(input, function(x) round(as.array(x), 1), output_shape = 2), 1))
+  compile(model, "sgd", "mse")
+  expect_silent(fit(model, x, y, verbose = 0))
+})
