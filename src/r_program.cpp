@@ -75,8 +75,7 @@ void start(Program<T> &program, const Rcpp::List &inputs, bool training, double 
   doorway::load_inputs(program, inputs, execution);
 }
 
-template <class T>
-Rcpp::List output_arrays(Program<T> &program, const Execution &execution) {
+template <class T> Rcpp::List output_arrays(Program<T> &program, const Execution &execution) {
   Rcpp::List outputs;
   for (std::size_t i = 0; i < program.plan().outputs.size(); ++i) {
     const Value<T> &value = program.output(i);
@@ -86,9 +85,8 @@ Rcpp::List output_arrays(Program<T> &program, const Execution &execution) {
 }
 
 template <class T>
-Rcpp::List run_on_arrays(Program<T> &program, const Rcpp::List &inputs,
-                         const Rcpp::List &variables, bool training, double call,
-                         const Execution &execution) {
+Rcpp::List run_on_arrays(Program<T> &program, const Rcpp::List &inputs, const Rcpp::List &variables,
+                         bool training, double call, const Execution &execution) {
   const doorway::BoundWeights<T> weights(program.run(), variables);
   start(program, inputs, training, call, execution);
   program.forward();
@@ -111,8 +109,7 @@ SEXP weight_gradient_array(const Weight<T> &weight, SEXP variable, const Executi
   if (!weight.has_gradient)
     return R_NilValue;
   const Rcpp::IntegerVector shape = doorway::field(variable, "shape");
-  return doorway::write_array(weight.gradient.data(), Dims(shape.begin(), shape.end()),
-                              execution);
+  return doorway::write_array(weight.gradient.data(), Dims(shape.begin(), shape.end()), execution);
 }
 
 template <class T>
@@ -233,8 +230,7 @@ Rcpp::List program_predict(SEXP program, SEXP dataset, SEXP rows, int batch_size
     return std::visit(
         [&](auto &p) {
           using T = typename std::decay_t<decltype(p)>::Number;
-          const auto &data =
-              std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
+          const auto &data = std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
           return predict(p, data, doorway::as_rows(rows, data), batch_size, variables,
                          doorway::execution(threads));
         },

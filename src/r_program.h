@@ -43,8 +43,7 @@ inline NodeOptions as_options(const Rcpp::List &list) {
     const Rcpp::List entries(numbers);
     const Rcpp::CharacterVector names = entries.names();
     for (R_xlen_t i = 0; i < entries.size(); ++i)
-      options.numbers[Rcpp::as<std::string>(names[i])] =
-          Rcpp::as<std::vector<double>>(entries[i]);
+      options.numbers[Rcpp::as<std::string>(names[i])] = Rcpp::as<std::vector<double>>(entries[i]);
   }
   if (Rf_xlength(texts) > 0) {
     const Rcpp::List entries(texts);

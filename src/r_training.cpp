@@ -46,9 +46,11 @@
 // Optimizers
 //   sgd: momentum = 0, nesterov = FALSE                      slots: momentum (where it is not 0)
 //   adam, adam_w: beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-7, amsgrad = FALSE
-//                                                            slots: momentum, velocity (, velocity_hat)
+//                                                            slots: momentum, velocity (,
+//                                                            velocity_hat)
 //   rmsprop: rho = 0.9, momentum = 0, epsilon = 1e-7, centered = FALSE
-//                                                            slots: velocity (, momentum) (, average_gradient)
+//                                                            slots: velocity (, momentum) (,
+//                                                            average_gradient)
 //   all: weight_decay = NULL, clipnorm = NULL, global_clipnorm = NULL, clipvalue = NULL
 //
 // training_slots(training)   the names of the optimizer's slots, the same for each variable
@@ -77,264 +79,11 @@
 // A sample weight has the axes of the loss's values (those of the output but the
 // last), or fewer: [samples] weighs all that belongs to a sample.
 // Nothing is changed by a call that ends in an error or is interrupted.
-#include "r_program.h"
-
-#include <cstring>
-
-#include "engine/constraints.h"
-#include "engine/regularizers.h"
-#include "engine/training.h"
+#include "r_training_plan.h"
 
 using namespace attentive;
 
 namespace {
-
-template <class T> struct TrainingHandle {
-  TrainingPlan<T> plan;
-  bool trains = false;          // there is an optimizer
-  bool gives_outputs = false;
-  bool r_constraints = false;   // a constraint may fail
-};
-using AnyTraining = std::variant<TrainingHandle<float>, TrainingHandle<double>>;
-
-// Options: flat lists, in which a missing entry or NULL means the default ----------
-
-double number(const Rcpp::List &list, const char *name, double otherwise) {
-  SEXP value = doorway::entry(list, name);
-  return Rf_isNull(value) ? otherwise : Rcpp::as<double>(value);
-}
-
-bool flag(const Rcpp::List &list, const char *name, bool otherwise = false) {
-  return number(list, name, otherwise) != 0;
-}
-
-std::string text(const Rcpp::List &list, const char *name, const char *otherwise = "") {
-  SEXP value = doorway::entry(list, name);
-  return Rf_isNull(value) ? otherwise : Rcpp::as<std::string>(value);
-}
-
-std::optional<double> maybe(const Rcpp::List &list, const char *name) {
-  SEXP value = doorway::entry(list, name);
-  return Rf_isNull(value) ? std::nullopt : std::optional<double>(Rcpp::as<double>(value));
-}
-
-bool flag_at(SEXP flags, R_xlen_t i, bool otherwise) {
-  if (Rf_isNull(flags))
-    return otherwise;
-  return Rcpp::as<Rcpp::LogicalVector>(flags)[i] == TRUE;
-}
-
-void read_loss_options(const Rcpp::List &list, LossOptions &options) {
-  options.delta = number(list, "delta", 1);
-  options.from_logits = flag(list, "from_logits");
-  options.label_smoothing = number(list, "label_smoothing", 0);
-  options.ignore_class = maybe(list, "ignore_class");
-}
-
-Reduction reduction_of(const std::string &name) {
-  if (name == "sum")
-    return Reduction::sum;
-  return name == "mean_with_sample_weight" ? Reduction::mean_with_sample_weight : Reduction::mean;
-}
-
-OutputMetric read_metric(const Rcpp::List &list) {
-  OutputMetric metric;
-  metric.options = metric_of_name(text(list, "kind"));
-  read_loss_options(list, metric.options.loss);
-  metric.options.threshold = number(list, "threshold", 0.5);
-  metric.options.k = static_cast<Index>(number(list, "k", 5));
-  metric.output = static_cast<std::size_t>(number(list, "output", 1)) - 1;
-  metric.weighted = flag(list, "weighted");
-  return metric;
-}
-
-OptimizerOptions read_optimizer(const Rcpp::List &list) {
-  OptimizerOptions options;
-  const std::string kind = text(list, "kind");
-  if (kind == "adam" || kind == "adam_w")
-    options.kind = OptimizerKind::adam;
-  else if (kind == "rmsprop")
-    options.kind = OptimizerKind::rmsprop;
-  else if (kind != "sgd")
-    throw std::invalid_argument("there is no optimizer \"" + kind + "\"");
-  options.momentum = number(list, "momentum", options.momentum);
-  options.nesterov = flag(list, "nesterov");
-  options.beta_1 = number(list, "beta_1", options.beta_1);
-  options.beta_2 = number(list, "beta_2", options.beta_2);
-  options.amsgrad = flag(list, "amsgrad");
-  options.rho = number(list, "rho", options.rho);
-  options.centered = flag(list, "centered");
-  options.epsilon = number(list, "epsilon", options.epsilon);
-  options.weight_decay = maybe(list, "weight_decay");
-  options.clipnorm = maybe(list, "clipnorm");
-  options.global_clipnorm = maybe(list, "global_clipnorm");
-  options.clipvalue = maybe(list, "clipvalue");
-  return options;
-}
-
-// Functions of R --------------------------------------------------------------------
-
-template <class T> Rcpp::RawVector as_raw(const T *numbers, Index size) {
-  Rcpp::RawVector raw(Rcpp::no_init(size * static_cast<Index>(sizeof(T))));
-  if (size > 0)
-    std::memcpy(RAW(raw), numbers, static_cast<std::size_t>(raw.size()));
-  return raw;
-}
-
-template <class T> void copy_raw(SEXP raw, T *numbers, Index size, const char *what) {
-  if (TYPEOF(raw) != RAWSXP || Rf_xlength(raw) != size * static_cast<Index>(sizeof(T)))
-    Rcpp::stop("%s did not give the bytes of a weight.", what);
-  if (size > 0)
-    std::memcpy(numbers, RAW(raw), static_cast<std::size_t>(Rf_xlength(raw)));
-}
-
-template <class T> typename Hooks<T>::Loss loss_hook(const Rcpp::List &list) {
-  const Rcpp::Function fun = list["fun"];
-  SEXP derivative = doorway::entry(list, "gradient");
-  const bool trains = !Rf_isNull(derivative);
-  const Rcpp::RObject gradient_fun = derivative;
-  return [=](const Value<T> &prediction, const DatasetColumn<T> &target, double *values,
-             T *gradient) {
-    const Execution execution = doorway::execution(1);
-    const Rcpp::NumericVector y = doorway::write_array(target.data.data(), target.dims, execution);
-    const Rcpp::NumericVector p =
-        doorway::write_array(prediction.data.data(), prediction.dims, execution);
-    const Rcpp::NumericVector result = fun(y, p);
-    if (result.size() != prediction.dims[0])
-      Rcpp::stop("The loss function gave %d values for %d samples.",
-                 static_cast<int>(result.size()), static_cast<int>(prediction.dims[0]));
-    std::copy(result.begin(), result.end(), values);
-    if (gradient == nullptr)
-      return;
-    if (!trains)
-      Rcpp::stop("The loss function has no gradient: it cannot be trained with.");
-    Rcpp::NumericVector d = Rcpp::as<Rcpp::Function>(gradient_fun)(y, p);
-    if (d.size() != prediction.data.size())
-      Rcpp::stop("The gradient of the loss function does not have the prediction's dim.");
-    from_column_major(REAL(d), prediction.dims.data(), static_cast<int>(prediction.dims.size()),
-                      doorway::natural_order(prediction.dims.size()).data(), gradient, execution);
-  };
-}
-
-template <class T>
-typename Hooks<T>::Penalty penalty_hook(SEXP config, const std::vector<Index> &shape) {
-  if (Rf_isNull(config))
-    return nullptr;
-  const Rcpp::List list(config);
-  if (list.containsElementNamed("value")) {
-    const Rcpp::Function value = list["value"], derivative = list["gradient"];
-    return [=](const T *w, Index size, T *gradient) {
-      const Rcpp::RawVector raw = as_raw(w, size);
-      const double penalty = Rcpp::as<double>(value(raw));
-      if (gradient != nullptr)
-        copy_raw<T>(Rcpp::RObject(derivative(raw)), gradient, size, "A regularizer's gradient");
-      return penalty;
-    };
-  }
-  if (flag(list, "orthogonal")) {
-    const OrthogonalPenalty options{number(list, "factor", 0), flag(list, "columns")};
-    return [=](const T *w, Index size, T *gradient) {
-      if (gradient != nullptr) {
-        std::fill(gradient, gradient + size, T(0));
-        penalty_backward(options, w, shape.at(0), shape.at(1), 1, gradient);
-      }
-      return penalty(options, w, shape.at(0), shape.at(1));
-    };
-  }
-  const ElementPenalty options{number(list, "l1", 0), number(list, "l2", 0)};
-  return [=](const T *w, Index size, T *gradient) {
-    if (gradient != nullptr) {
-      std::fill(gradient, gradient + size, T(0));
-      penalty_backward(options, w, size, 1, gradient);
-    }
-    return penalty(options, w, size);
-  };
-}
-
-template <class T>
-typename Hooks<T>::Constraint constraint_hook(SEXP config, const std::vector<Index> &shape) {
-  if (Rf_isNull(config))
-    return nullptr;
-  if (Rf_isFunction(config)) {
-    const Rcpp::Function fun(config);
-    return [=](T *w, Index size) {
-      copy_raw<T>(Rcpp::RObject(fun(as_raw(w, size))), w, size, "A constraint");
-    };
-  }
-  const Rcpp::List list(config);
-  if (flag(list, "nonneg"))
-    return [](T *w, Index size) { constrain_non_negative(w, size); };
-  std::vector<Index> axes;
-  for (int axis : Rcpp::as<std::vector<int>>(list["axes"]))
-    axes.push_back(axis - 1);
-  const NormConstraint options{number(list, "min", 0), number(list, "max", 1),
-                               number(list, "rate", 1)};
-  return [=](T *w, Index) { constrain_norm(options, shape, axes, w); };
-}
-
-// The plan --------------------------------------------------------------------------
-
-template <class T> OutputLoss<T> read_loss(SEXP config) {
-  OutputLoss<T> loss;
-  if (Rf_isNull(config))
-    return loss;
-  const Rcpp::List list(config);
-  const std::string kind = text(list, "kind");
-  loss.wanted = true;
-  loss.weight = number(list, "weight", 1);
-  loss.reduction = reduction_of(text(list, "reduction"));
-  if (kind == "function") {
-    loss.hook = loss_hook<T>(list);
-    return loss;
-  }
-  const std::optional<LossKind> known = loss_kind(kind);
-  if (!known)
-    throw std::invalid_argument("there is no loss \"" + kind + "\"");
-  loss.options.kind = *known;
-  read_loss_options(list, loss.options);
-  return loss;
-}
-
-template <class T> TrainingHandle<T> read_training(const Rcpp::List &list) {
-  TrainingHandle<T> handle;
-  for (SEXP loss : Rcpp::List(doorway::entry(list, "losses")))
-    handle.plan.losses.push_back(read_loss<T>(loss));
-  for (SEXP metric : Rcpp::List(doorway::entry(list, "metrics")))
-    handle.plan.metrics.push_back(read_metric(metric));
-  const Rcpp::List shapes = doorway::entry(list, "shapes");
-  const Rcpp::List penalties = doorway::entry(list, "penalties");
-  const Rcpp::List constraints = doorway::entry(list, "constraints");
-  for (R_xlen_t i = 0; i < shapes.size(); ++i) {
-    const std::vector<int> sizes = doorway::integers(shapes[i]);
-    const std::vector<Index> shape(sizes.begin(), sizes.end());
-    TrainedWeight<T> weight;
-    weight.trainable = flag_at(doorway::entry(list, "trainable"), i, true);
-    weight.decayed = flag_at(doorway::entry(list, "decayed"), i, true);
-    if (i < penalties.size())
-      weight.penalty = penalty_hook<T>(penalties[i], shape);
-    if (i < constraints.size()) {
-      weight.constraint = constraint_hook<T>(constraints[i], shape);
-      handle.r_constraints = handle.r_constraints || Rf_isFunction(constraints[i]);
-    }
-    handle.plan.weights.push_back(std::move(weight));
-  }
-  SEXP optimizer = doorway::entry(list, "optimizer");
-  handle.trains = !Rf_isNull(optimizer);
-  if (handle.trains)
-    handle.plan.optimizer = read_optimizer(optimizer);
-  handle.plan.stop_on_nan = flag(list, "stop_on_nan");
-  handle.gives_outputs = flag(list, "outputs");
-  return handle;
-}
-
-StepColumns read_columns(const Rcpp::List &list) {
-  StepColumns columns;
-  for (int column : doorway::integers(doorway::entry(list, "y")))
-    columns.targets.push_back(column - 1);
-  for (int column : doorway::integers(doorway::entry(list, "sample_weight")))
-    columns.sample_weights.push_back(column - 1);
-  return columns;
-}
 
 // The update ------------------------------------------------------------------------
 
@@ -364,7 +113,7 @@ private:
 // Everything that can fail comes first: copies are made and R functions called
 // before a Variable is touched.
 template <class T>
-void update(const TrainingHandle<T> &training, const std::vector<Weight<T>> &weights,
+void update(const doorway::TrainingHandle<T> &training, const std::vector<Weight<T>> &weights,
             const Rcpp::List &variables, const Rcpp::List &slots, double step,
             double learning_rate) {
   const std::size_t slot_count = slot_names(training.plan.optimizer).size();
@@ -417,8 +166,8 @@ Rcpp::List as_states(const std::vector<State> &states) {
 template <class T> SEXP outputs_of(Program<T> &program, const Execution &execution) {
   Rcpp::List outputs;
   for (std::size_t i = 0; i < program.plan().outputs.size(); ++i)
-    outputs.push_back(doorway::write_array(program.output(i).data.data(), program.output(i).dims,
-                                           execution));
+    outputs.push_back(
+        doorway::write_array(program.output(i).data.data(), program.output(i).dims, execution));
   return outputs;
 }
 
@@ -430,10 +179,10 @@ Rcpp::List as_result(const StepResult &result, bool updated, SEXP outputs) {
 }
 
 template <class T>
-Rcpp::List train(Program<T> &program, const TrainingHandle<T> &training, const Dataset<T> &dataset,
-                 const StepColumns &columns, SEXP rows, const Rcpp::List &variables,
-                 const Rcpp::List &slots, double step, double learning_rate, double call,
-                 const Execution &execution) {
+Rcpp::List train(Program<T> &program, const doorway::TrainingHandle<T> &training,
+                 const Dataset<T> &dataset, const StepColumns &columns, SEXP rows,
+                 const Rcpp::List &variables, const Rcpp::List &slots, double step,
+                 double learning_rate, double call, const Execution &execution) {
   if (!training.trains)
     Rcpp::stop("Training needs an optimizer.");
   Run<T> &run = program.run();
@@ -459,8 +208,8 @@ Rcpp::List train(Program<T> &program, const TrainingHandle<T> &training, const D
 }
 
 template <class T>
-Rcpp::List test(Program<T> &program, const TrainingHandle<T> &training, const Dataset<T> &dataset,
-                const StepColumns &columns, SEXP rows, Index batch_size,
+Rcpp::List test(Program<T> &program, const doorway::TrainingHandle<T> &training,
+                const Dataset<T> &dataset, const StepColumns &columns, SEXP rows, Index batch_size,
                 const Rcpp::List &variables, const Execution &execution) {
   const doorway::BoundWeights<T> weights(program.run(), variables);
   program.run().batch_offset = 0;
@@ -478,17 +227,16 @@ Rcpp::List test(Program<T> &program, const TrainingHandle<T> &training, const Da
 // [[Rcpp::export(rng = false)]]
 SEXP training_create(Rcpp::List plan, bool float64) {
   return doorway::guarded([&] {
-    return doorway::as_pointer(float64
-                                   ? std::make_unique<AnyTraining>(read_training<double>(plan))
-                                   : std::make_unique<AnyTraining>(read_training<float>(plan)));
+    return doorway::as_pointer(
+        float64 ? std::make_unique<doorway::AnyTraining>(doorway::read_training<double>(plan))
+                : std::make_unique<doorway::AnyTraining>(doorway::read_training<float>(plan)));
   });
 }
 
 // [[Rcpp::export(rng = false)]]
 Rcpp::CharacterVector training_slots(SEXP training) {
-  return std::visit(
-      [](const auto &t) { return Rcpp::wrap(slot_names(t.plan.optimizer)); },
-      doorway::pointee<AnyTraining>(training));
+  return std::visit([](const auto &t) { return Rcpp::wrap(slot_names(t.plan.optimizer)); },
+                    doorway::pointee<doorway::AnyTraining>(training));
 }
 
 // [[Rcpp::export(rng = false)]]
@@ -499,10 +247,12 @@ Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List c
     return std::visit(
         [&](auto &p) {
           using T = typename std::decay_t<decltype(p)>::Number;
-          return train(p, std::get<TrainingHandle<T>>(doorway::pointee<AnyTraining>(training)),
+          return train(p,
+                       std::get<doorway::TrainingHandle<T>>(
+                           doorway::pointee<doorway::AnyTraining>(training)),
                        std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                       read_columns(columns), rows, variables, slots, step, learning_rate, call,
-                       doorway::execution(threads));
+                       doorway::read_columns(columns), rows, variables, slots, step, learning_rate,
+                       call, doorway::execution(threads));
         },
         doorway::pointee<doorway::AnyProgram>(program));
   });
@@ -515,9 +265,11 @@ Rcpp::List test_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List colum
     return std::visit(
         [&](auto &p) {
           using T = typename std::decay_t<decltype(p)>::Number;
-          return test(p, std::get<TrainingHandle<T>>(doorway::pointee<AnyTraining>(training)),
+          return test(p,
+                      std::get<doorway::TrainingHandle<T>>(
+                          doorway::pointee<doorway::AnyTraining>(training)),
                       std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                      read_columns(columns), rows, batch_size, variables,
+                      doorway::read_columns(columns), rows, batch_size, variables,
                       doorway::execution(threads));
         },
         doorway::pointee<doorway::AnyProgram>(program));

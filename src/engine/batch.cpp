@@ -174,8 +174,7 @@ template <class T> void Batch<T>::add_weight_gradients() {
     parallel_for((size + kTask - 1) / kTask, program_.run().execution, [&](Index task, int) {
       const Index begin = task * kTask, end = std::min(begin + kTask, size);
       for (Index part = 0; part < parts_; ++part) {
-        const T *from =
-            copies_[static_cast<std::size_t>(part)]->run().weights[w].gradient.data();
+        const T *from = copies_[static_cast<std::size_t>(part)]->run().weights[w].gradient.data();
         if (part == 0)
           std::copy(from + begin, from + end, sum + begin);
         else

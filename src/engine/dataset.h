@@ -30,8 +30,6 @@ template <class T> struct DatasetColumn {
   }
 };
 
-template <class T> struct Dataset {
-  std::vector<DatasetColumn<T>> columns;
-};
+template <class T> struct Dataset { std::vector<DatasetColumn<T>> columns; };
 
 } // namespace attentive

@@ -201,8 +201,9 @@ struct CosineSimilarity {
   void gradient(const T *y, const T *p, Index width, double factor, const Add &add) const {
     const double own = norm(p, width), other = norm(y, width), cosine = -value(y, p, width);
     for (Index j = 0; j < width; ++j)
-      add(j, -factor * (static_cast<double>(y[j]) / other -
-                        cosine * static_cast<double>(p[j]) / own) / own);
+      add(j, -factor *
+                 (static_cast<double>(y[j]) / other - cosine * static_cast<double>(p[j]) / own) /
+                 own);
   }
 };
 

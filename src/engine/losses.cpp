@@ -133,7 +133,6 @@ void loss_values(const LossOptions &options, const LossTask<T> &task, const Exec
 }
 
 template void loss_values<float>(const LossOptions &, const LossTask<float> &, const Execution &);
-template void loss_values<double>(const LossOptions &, const LossTask<double> &,
-                                  const Execution &);
+template void loss_values<double>(const LossOptions &, const LossTask<double> &, const Execution &);
 
 } // namespace attentive

@@ -44,7 +44,8 @@ void sgd(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeigh
 // `rate` holds the correction of the bias; epsilon is outside of it.
 template <class T>
 void adam(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
-  const T fresh_1 = static_cast<T>(1 - options.beta_1), fresh_2 = static_cast<T>(1 - options.beta_2);
+  const T fresh_1 = static_cast<T>(1 - options.beta_1),
+          fresh_2 = static_cast<T>(1 - options.beta_2);
   const T epsilon = static_cast<T>(options.epsilon);
   AdamArrays<T> arrays;
   arrays.gradient = g;

@@ -16,13 +16,14 @@ template <class T> struct WeightSource {
 };
 
 struct PositionWeights {
-  Buffer<double> numbers;  // one a position
-  double kept = 1;         // share of the positions that the mask keeps
-  bool masked = false;     // there was a mask
+  Buffer<double> numbers; // one a position
+  double kept = 1;        // share of the positions that the mask keeps
+  bool masked = false;    // there was a mask
 };
 
 // `leading` are the axes of the positions, samples first. The numbers are mask
 // times sample weight. std::invalid_argument where they do not fit.
-template <class T> PositionWeights position_weights(const Dims &leading, const WeightSource<T> &source);
+template <class T>
+PositionWeights position_weights(const Dims &leading, const WeightSource<T> &source);
 
 } // namespace attentive

@@ -51,7 +51,8 @@ Comparison<T> compare(Batch<T> &batch, const Dataset<T> &dataset, const StepColu
   return c;
 }
 
-template <class T> LossTask<T> task_of(const Comparison<T> &c, bool labels, Buffer<double> &values) {
+template <class T>
+LossTask<T> task_of(const Comparison<T> &c, bool labels, Buffer<double> &values) {
   const Index expected = labels ? c.positions : c.positions * c.width;
   if (c.target.data.size() != expected)
     throw std::invalid_argument("the target of an output does not have its shape");
@@ -107,9 +108,8 @@ double hooked_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backw
   Buffer<double> values(samples[0]);
   Buffer<T> gradient(backward ? c.prediction->data.size() : 0);
   loss.hook(*c.prediction, c.target, values.data(), backward ? gradient.data() : nullptr);
-  const GradientPlace<T> place = backward
-                                     ? gradient_place<T>(*c.prediction, gradient.size())
-                                     : GradientPlace<T>();
+  const GradientPlace<T> place =
+      backward ? gradient_place<T>(*c.prediction, gradient.size()) : GradientPlace<T>();
   const Index row = samples[0] == 0 ? 0 : gradient.size() / samples[0];
   for (Index i = 0; place.data != nullptr && i < gradient.size(); ++i) {
     const T d = static_cast<T>(loss.weight * factor * weights.numbers[i / row]) * gradient[i];
@@ -156,9 +156,8 @@ State metric_state(const OutputMetric &metric, const Comparison<T> &c, const Exe
   const PositionWeights weights = position_weights(c.leading, source);
   task.weights = weights.numbers.data();
   metric_values(metric.options, task, execution);
-  const double each = c.leading[0] == 0
-                          ? 1
-                          : static_cast<double>(c.positions) / static_cast<double>(c.leading[0]);
+  const double each =
+      c.leading[0] == 0 ? 1 : static_cast<double>(c.positions) / static_cast<double>(c.leading[0]);
   return {weighted_sum(values, weights.numbers) / each, sum_of(weights.numbers) / each};
 }
 

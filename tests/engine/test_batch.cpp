@@ -73,7 +73,8 @@ std::vector<Index> some_rows(Index count) {
 }
 
 // All numbers that a step leaves: outputs, then the gradients of the weights.
-template <class T, class Pass> std::vector<T> gather(Setting<T> &s, Value<T> &out, const Pass &back) {
+template <class T, class Pass>
+std::vector<T> gather(Setting<T> &s, Value<T> &out, const Pass &back) {
   std::vector<T> all(out.data.data(), out.data.data() + out.data.size());
   const GradientPlace<T> place = gradient_place<T>(out, out.data.size());
   fill_normal(5, 5, 0, 1, place.data, out.data.size());

@@ -156,8 +156,7 @@ void gradients() {
     std::vector<float> single;
     values(c, &single, 1.7);
     for (std::size_t i = 0; i < single.size(); ++i)
-      CHECK(near(static_cast<double>(single[i]), gradient[i],
-                 1e-4 * (1 + std::fabs(gradient[i]))));
+      CHECK(near(static_cast<double>(single[i]), gradient[i], 1e-4 * (1 + std::fabs(gradient[i]))));
   }
 }
 
@@ -240,7 +239,8 @@ std::vector<double> metric(const std::string &name, const std::vector<double> &y
                            const std::vector<double> &p, Index width, Index k = 5) {
   MetricOptions options = metric_of_name(name);
   options.k = k;
-  std::vector<double> weights(p.size() / static_cast<std::size_t>(width), 1), result(weights.size());
+  std::vector<double> weights(p.size() / static_cast<std::size_t>(width), 1),
+      result(weights.size());
   LossTask<double> task;
   task.target = y.data();
   task.prediction = p.data();

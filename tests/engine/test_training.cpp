@@ -192,8 +192,8 @@ struct Setting {
     program.run().weights[0].size = 6;
     program.run().weights[1].data = bias.data();
     program.run().weights[1].size = 2;
-    return compute_step(program, plan, data, columns, rows.data(),
-                        static_cast<Index>(rows.size()), backward);
+    return compute_step(program, plan, data, columns, rows.data(), static_cast<Index>(rows.size()),
+                        backward);
   }
 
   double prediction(Index row, Index unit) const {
@@ -293,8 +293,8 @@ void functions() {
   const std::vector<Index> rows = {4, 8, 2};
   const StepResult expected = s.run(rows, true);
   const double gradient = s.program.run().weights[0].gradient[3];
-  s.plan.losses[0].hook = [](const Value<double> &p, const DatasetColumn<double> &y,
-                             double *values, double *d_p) {
+  s.plan.losses[0].hook = [](const Value<double> &p, const DatasetColumn<double> &y, double *values,
+                             double *d_p) {
     for (Index n = 0; n < p.dims[0]; ++n) {
       values[n] = 0;
       for (Index j = 0; j < 2; ++j) {

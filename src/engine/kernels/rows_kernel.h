@@ -1,6 +1,5 @@
 // The n <= kLanes numbers at p; 0 in the other lanes.
-template <class S>
-ATTENTIVE_INLINE typename S::V load_part(const typename S::Scalar *p, Index n) {
+template <class S> ATTENTIVE_INLINE typename S::V load_part(const typename S::Scalar *p, Index n) {
   return n >= S::kLanes ? S::load(p) : S::load_first(p, static_cast<int>(n));
 }
 template <class S>
@@ -31,8 +30,7 @@ void add_to_rows(Index size, const typename S::Scalar *x, typename S::Scalar *y)
 // Sums of some rows first, then of those: rounding grows with the square root of
 // the number of rows.
 template <class S>
-void sum_columns(Index rows, Index columns, const typename S::Scalar *y,
-                 typename S::Scalar *sums) {
+void sum_columns(Index rows, Index columns, const typename S::Scalar *y, typename S::Scalar *sums) {
   using V = typename S::V;
   constexpr Index kRows = 64;
   for (Index p = 0; p < columns; p += S::kLanes) {
@@ -108,7 +106,8 @@ void normalize_rows_backward(const RowNormalization<typename S::Scalar> &norm,
     const T *x = norm.x + row * n, *d_y = upstream + row * n;
     T *d_x = out + row * n;
     const T scale = norm.scale[row];
-    const V center = S::set(norm.center[row]), shift = S::set(norm.centers ? norm.center[row] : T(0));
+    const V center = S::set(norm.center[row]),
+            shift = S::set(norm.centers ? norm.center[row] : T(0));
     V sum = S::zero(), product = S::zero();
     for (Index i = 0; i < n; i += S::kLanes) {
       const V g = arriving<S>(d_y, norm.gamma, i, n);
@@ -139,8 +138,8 @@ void normalize_rows_weights(const RowNormalization<typename S::Scalar> &norm,
     for (Index row = 0; row < norm.rows; ++row) {
       const V g = load_part<S>(d_y + row * n + i, n - i);
       const V shift = S::set(norm.centers ? norm.center[row] : T(0));
-      const V u = S::mul(S::sub(load_part<S>(norm.x + row * n + i, n - i), shift),
-                         S::set(norm.scale[row]));
+      const V u =
+          S::mul(S::sub(load_part<S>(norm.x + row * n + i, n - i), shift), S::set(norm.scale[row]));
       gamma = S::fma(g, u, gamma);
       beta = S::add(beta, g);
     }
