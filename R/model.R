@@ -232,7 +232,7 @@ array_dim <- function(x) if (is.null(dim(x))) length(x) else dim(x)
 # The arrays or tensors for the inputs of a model, in its order.
 model_inputs <- function(self, inputs, call = NULL) {
   if (is_sequential(self)) take_shape_of(self, inputs, call)
-  if (!is.list(inputs) || is.data.frame(inputs)) inputs <- list(if (is.data.frame(inputs)) as.matrix(inputs) else inputs)
+  if (!is.list(inputs) || is.data.frame(inputs)) inputs <- list(if (is.data.frame(inputs)) frame_numbers(inputs, "the inputs", "x", call) else inputs)
   known <- input_names(self)
   if (!is.null(names(inputs)) && all(names(inputs) != "")) {
     unknown <- setdiff(names(inputs), known)
@@ -261,7 +261,7 @@ model_inputs <- function(self, inputs, call = NULL) {
 check_input_ids <- function(self, i, ids, call = NULL) {
   for (node in self$nodes) {
     if (inherits(node$self, "embedding") && identical(node$inputs[[1L]], self$inputs[[i]])) {
-      check_ids(ids, node$self$input_dim, node$self$name, call)
+      check_ids(ids, node$self$input_dim, node$self$name, call, sprintf(" of %s", input_label(self, i)))
     }
   }
 }
