@@ -154,7 +154,8 @@ check_rows <- function(self, three, two, call = NULL) {
     sprintf("The function of the layer \"%s\" gives other numbers for a row when there are more rows.", self$name),
     hint = c(
       "Every row is one element of a batch of any size, and works alone.",
-      "R recycles a vector down the rows: for one number a column use `sweep(x, 2, v, \"*\")`; random numbers are not possible here."
+      "R recycles a vector down the rows: for one number a column use `sweep(x, 2, v, \"*\")`; random numbers are not possible here.",
+      "A layer with weights is made outside of the function, else its weights are new in every call."
     ), call = call
   )
 }

@@ -269,6 +269,9 @@ test_that("a lambda layer gives what its function gives, traced or not", {
     expect_error(model_of(f, name = "odd"), "\"odd\" gives other numbers", class = "attentive_error_argument")
     expect_error(layer_lambda(a, f), "other numbers", class = "attentive_error_argument")
   }
+  expect_error(model_of(function(x) layer_dense(x, 2)), "made outside", class = "attentive_error_argument")
+  dense <- layer_dense(units = 2)
+  expect_equal(model_of(function(x) dense(x) * 2)(a), dense(a) * 2, tolerance = 1e-5)
   expect_error(model_of(function(x) x * length(x), output_shape = 4), "other numbers", class = "attentive_error_argument")
   for (f in list(function(x) rev(x), function(x) mean(x), function(x) t(x), function(x) colSums(x))) {
     expect_error(model_of(f, name = "odd"), "\"odd\" must give one row", class = "attentive_error_shape")
