@@ -78,7 +78,9 @@ check_seed <- function(x, arg = "seed", call = NULL) {
 check_dots_names <- function(dots, known, what, call = NULL, formals = NULL) {
   if (length(dots) == 0L) return(invisible())
   known <- c(formals, known)
-  listed <- paste0(if (is.null(formals)) "Known names in `...`: " else "Known names: ", paste0("`", known, "`", collapse = ", "), ".")
+  listed <- if (length(known) > 0L) {
+    paste0(if (is.null(formals)) "Known names in `...`: " else "Known names: ", paste0("`", known, "`", collapse = ", "), ".")
+  }
   given <- names(dots)
   if (is.null(given) || anyNA(given) || any(given == "")) {
     abort_attentive("name", sprintf("All arguments in `...` of %s must be named.", what), hint = listed, call = call)

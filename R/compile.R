@@ -220,11 +220,29 @@ model_trainer <- function(self, data, update, call = NULL) {
   trainer <- self$trainers[[use]]
   fresh <- identical(trainer$made_from, made_from) && identical(trainer$program, program$pointer) && pointer_alive(trainer$pointer)
   if (!fresh) {
+    if (update) check_gradients(self, program$plan, trained, call)
     trainer <- new_trainer(self, program, trained, data, update, call)
     trainer$made_from <- made_from
     self$trainers[[use]] <- trainer
   }
   trainer
+}
+
+# A function without a gradient between a trained weight and a loss is found
+# before the training begins.
+check_gradients <- function(self, plan, trained, call = NULL) {
+  if (all(vapply(plan$nodes, function(node) is.null(node$functions), NA))) return(invisible())
+  lost <- !vapply(resolve_outputs(self, self$compiled, call)$losses, is.null, NA)
+  moved <- counted <- logical(plan$values) # depends on a trained weight; a loss depends on it
+  counted[plan$outputs[lost] + 1L] <- TRUE
+  for (node in plan$nodes) {
+    moved[node$outputs + 1L] <- any(moved[node$inputs + 1L], trained[node$weights[node$weights >= 0L] + 1L])
+  }
+  for (node in rev(plan$nodes)) {
+    if (!any(counted[node$outputs + 1L])) next
+    counted[node$inputs + 1L] <- TRUE
+    if (!is.null(node$functions) && any(moved[node$inputs + 1L])) node$functions$gradient(list(), NULL) # says that there is none
+  }
 }
 
 new_trainer <- function(self, program, trained, data, update, call = NULL) {

@@ -28,7 +28,8 @@ to_categorical <- function(x, num_classes = NULL) {
   if (length(wrong) > 0L) {
     at <- wrong[[1L]]
     abort_attentive("argument", sprintf("`x` must hold class ids from 0 to %d; %s stands at place %d.", num_classes - 1L, format(x[[at]]), at),
-      hint = "Classes count from 0: subtract 1, or give a factor.", arg = "x", call = call
+      hint = if (is.na(x[[at]])) "A missing value has no class: leave such elements out, or give them a class of their own." else
+        "Classes count from 0: subtract 1, or give a factor.", arg = "x", call = call
     )
   }
   shape <- array_dim(x)

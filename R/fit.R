@@ -30,7 +30,8 @@
 #' @param validation_split The part of the samples that is for validation, from 0 to 1.
 #' @param validation_data A list of `x`, `y` and maybe `sample_weight`.
 #' @param shuffle Whether each epoch sees the samples in another order.
-#' @param class_weight A list of numbers named by the classes, `list("0" = 1, "1" = 5)`, by which the losses of their samples are multiplied.
+#' @param class_weight A list of numbers named by the classes, `list("0" = 1, "1" = 5)`, or by the levels of a factor `y`, by which the losses
+#'   of their samples are multiplied.
 #' @param sample_weight Numbers by which the losses of samples are multiplied: one for each sample, or an array with one for each position of the output; for several outputs
 #'   a list.
 #' @param initial_epoch The number of the first epoch, for a training that goes on.

@@ -108,8 +108,11 @@ plot_history_ggplot <- function(table, smooth, theme_bw) {
   figure <- ggplot2::ggplot(table, aes) + ggplot2::geom_point(shape = 21, color = 1, na.rm = TRUE) +
     ggplot2::facet_grid(metric ~ ., switch = "y", scales = "free_y") + ggplot2::scale_x_continuous(breaks = whole) +
     ggplot2::labs(x = "epoch", y = NULL, color = NULL, fill = NULL)
-  if (smooth && epochs >= 10L) figure <- figure + ggplot2::geom_smooth(se = FALSE, method = "loess", formula = y ~ x, na.rm = TRUE)
-  if (!smooth || epochs < 10L) figure <- figure + ggplot2::geom_line(na.rm = TRUE)
+  if (smooth && epochs >= 10L) {
+    figure <- figure + ggplot2::geom_smooth(se = FALSE, method = "loess", formula = y ~ x, na.rm = TRUE)
+  } else if (epochs > 1L) {
+    figure <- figure + ggplot2::geom_line(na.rm = TRUE)
+  }
   if (theme_bw) figure <- figure + ggplot2::theme_bw()
   figure + ggplot2::theme(axis.title.y = ggplot2::element_blank(), strip.placement = "outside", strip.background = ggplot2::element_blank())
 }

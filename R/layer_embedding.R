@@ -80,12 +80,13 @@ layer_emit.embedding <- function(self, builder, inputs, arguments) {
 check_numbers.embedding <- function(self, inputs, call = NULL) check_ids(inputs[[1L]], self$input_dim, self$name, call)
 
 # Ids must be whole numbers from 0; the message says where the first wrong one stands.
-check_ids <- function(ids, size, name, call = NULL) {
+# `of` names the array where it is an input of a model.
+check_ids <- function(ids, size, name, call = NULL, of = "") {
   if (length(ids) == 0L || (!anyNA(ids) && min(ids) >= 0 && max(ids) < size && (!is.double(ids) || all(ids == trunc(ids))))) return(invisible())
   wrong <- which(is.na(ids) | ids < 0 | ids >= size | ids != trunc(ids))
   at <- arrayInd(wrong[[1L]], dim(ids))
   abort_attentive("argument",
-    sprintf("The layer \"%s\" takes ids from 0 to %d; %s stands at [%s].", name, size - 1L, format(ids[[wrong[[1L]]]]), paste(at, collapse = ", ")),
+    sprintf("The layer \"%s\" takes ids from 0 to %d; %s stands at [%s]%s.", name, size - 1L, format(ids[[wrong[[1L]]]]), paste(at, collapse = ", "), of),
     hint = if (isTRUE(ids[[wrong[[1L]]]] == size)) "Ids count from 0: `input_dim` must be one more than the largest.", call = call
   )
 }

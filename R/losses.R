@@ -6,7 +6,7 @@
 #' A loss measures how far predictions are from the truth. Give one to [compile()][compile.attentive_model], as an object or by its name.
 #'
 #' @details
-#' With data, as in `loss_mean_squared_error(y_true, y_pred)`, these functions give one value per sample. Without, they make a loss: a function
+#' With data, as in `loss_mean_squared_error(y_true, y_pred)`, these functions give one value per sample, two vectors being one sample. Without, they make a loss: a function
 #' `loss(y_true, y_pred, sample_weight = NULL)` that gives one number.
 #'
 #' | function | names | value of one sample: the mean over the last axis, or the sum for cross-entropies of classes |

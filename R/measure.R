@@ -54,7 +54,12 @@ call_loss <- function(data, y_true, y_pred, sample_weight, call = NULL) {
 }
 
 # One value per sample, or per position of a sample: each is measured alone.
+# Two vectors are one sample, except for what looks at each number alone.
 measure_values <- function(data, y_true, y_pred, call = NULL) {
+  if (is.null(dim(y_true)) && is.null(dim(y_pred)) && is.numeric(y_pred) && data$kind != "binary_accuracy") {
+    y_pred <- array(y_pred, c(1L, length(y_pred)))
+    if (!is_sparse_kind(data$kind) && is.numeric(y_true)) y_true <- array(y_true, c(1L, length(y_true)))
+  }
   input <- measure_input(data, y_true, y_pred, NULL, call)
   sizes <- dim(input$prediction)
   positions <- prod(sizes[-length(sizes)])

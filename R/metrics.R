@@ -6,7 +6,8 @@
 #' A metric measures predictions, for people to read: it does not change the training. Give metrics to [compile()][compile.attentive_model], as objects or by their names.
 #'
 #' @details
-#' With data, as in `metric_binary_accuracy(y_true, y_pred)`, these functions give one value per sample. Without, they make a metric: a function
+#' With data, as in `metric_binary_accuracy(y_true, y_pred)`, these functions give one value per sample; two vectors are one sample, for
+#' `metric_binary_accuracy()` one sample per number. Without, they make a metric: a function
 #' `metric(y_true, y_pred, sample_weight = NULL)` that takes the data of a batch into account and gives the value so far, with the methods
 #' `$update_state(y_true, y_pred, sample_weight)`, `$result()` and `$reset_state()`.
 #'

@@ -24,6 +24,7 @@ keras_model <- function(inputs = NULL, outputs = NULL, ...) {
   dots <- list(...)
   check_dots_names(dots, c("name", "trainable"), "`keras_model()`", call)
   inputs <- check_tensors(inputs, "inputs", call)
+  check_inputs_once(inputs, call)
   outputs <- check_tensors(outputs, "outputs", call)
   self <- new_self(c("functional_model", "model"), "Functional", "functional", dots, call)
   graph <- begin_at_inputs(inputs, outputs, order_nodes(inputs, outputs, call), call)
@@ -99,6 +100,19 @@ check_tensors <- function(x, arg, call = NULL) {
     )
   }
   structure(as.list(tensors), single = single)
+}
+
+# Two arrays for one tensor cannot both be meant.
+check_inputs_once <- function(inputs, call = NULL) {
+  ids <- vapply(inputs, rlang::obj_address, "")
+  twice <- anyDuplicated(ids)
+  if (twice == 0L) return(invisible())
+  places <- which(ids == ids[[twice]])
+  shown <- if (is.null(names(inputs))) sprintf("inputs[[%d]]", places) else sprintf("inputs$%s", names(inputs)[places])
+  abort_attentive("argument",
+    sprintf("%s are the same tensor, \"%s\".", paste0("`", shown, "`", collapse = " and "), inputs[[twice]][["name"]]),
+    hint = "Make one `keras_input()` for every input of the model.", arg = "inputs", call = call
+  )
 }
 
 set_graph <- function(self, inputs, outputs, nodes) {
@@ -193,6 +207,9 @@ call_model <- function(self, inputs, training, mask, extra, call) {
   if (!is.null(mask)) {
     abort_argument(mask, "mask", "NULL for a model", hint = "`layer_embedding(mask_zero = TRUE)` makes masks inside a model.", call = call)
   }
+  if (is_symbolic(training) || (is.numeric(training) && length(training) > 1L)) {
+    abort_argument(training, "training", "TRUE, FALSE or NULL", hint = "Several inputs go in one list: `model(list(x1, x2))`.", call = call)
+  }
   training <- check_flag(training, "training", null = TRUE, call = call)
   inputs <- model_inputs(self, inputs, call)
   symbolic <- vapply(inputs, is_symbolic, NA)
@@ -215,7 +232,7 @@ array_dim <- function(x) if (is.null(dim(x))) length(x) else dim(x)
 # The arrays or tensors for the inputs of a model, in its order.
 model_inputs <- function(self, inputs, call = NULL) {
   if (is_sequential(self)) take_shape_of(self, inputs, call)
-  if (!is.list(inputs) || is.data.frame(inputs)) inputs <- list(if (is.data.frame(inputs)) as.matrix(inputs) else inputs)
+  if (!is.list(inputs) || is.data.frame(inputs)) inputs <- list(if (is.data.frame(inputs)) frame_numbers(inputs, "the inputs", "x", call) else inputs)
   known <- input_names(self)
   if (!is.null(names(inputs)) && all(names(inputs) != "")) {
     unknown <- setdiff(names(inputs), known)
@@ -244,7 +261,7 @@ model_inputs <- function(self, inputs, call = NULL) {
 check_input_ids <- function(self, i, ids, call = NULL) {
   for (node in self$nodes) {
     if (inherits(node$self, "embedding") && identical(node$inputs[[1L]], self$inputs[[i]])) {
-      check_ids(ids, node$self$input_dim, node$self$name, call)
+      check_ids(ids, node$self$input_dim, node$self$name, call, sprintf(" of %s", input_label(self, i)))
     }
   }
 }

@@ -208,7 +208,7 @@ clone_layer <- function(inner, clone_function, call = NULL) {
 copy_self <- function(self) {
   copy <- new.env(parent = parent.env(self))
   gone <- c(
-    "weights", "parts", "programs", "calls", "uses", "node", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
+    "weights", "parts", "programs", "calls", "uses", "node", "traced", "plan", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
     "inputs", "outputs", "stack", "compiled", "trainers", "stop_training"
   )
   for (name in setdiff(ls(self, all.names = TRUE), gone)) {

@@ -7,6 +7,9 @@
 #' @param x,object A model.
 #' @param ... Nothing.
 #' @param line_length The widest line; by default that of the console.
+#' @param expand_nested Whether the layers of models within the model are shown too.
+#' @param show_trainable Whether to show which layers are trained; `NA`: where some weights are not.
+#' @param compact Accepted for compatibility with keras3: the table has no empty lines.
 #' @return `print()`: the model, invisibly. `summary()`: the lines of the table, invisibly.
 #' @family models
 #' @examples
@@ -14,39 +17,56 @@
 #' output <- layer_add(input, layer_dense(input, 6)) |> layer_flatten() |> layer_dense(1)
 #' summary(keras_model(input, output))
 #' @export
-print.attentive_model <- function(x, ...) {
-  cat(model_table(layer_self(x), ...), sep = "\n")
+print.attentive_model <- function(x, ..., line_length = NULL, expand_nested = FALSE, show_trainable = NA, compact = TRUE) {
+  check_dots_names(list(...), character(), "`print()` of a model", environment(), table_arguments)
+  cat(model_table(layer_self(x), line_length, expand_nested, show_trainable, compact), sep = "\n")
   invisible(x)
 }
 
 #' @rdname print.attentive_model
 #' @export
-summary.attentive_model <- function(object, ..., line_length = NULL) {
-  lines <- model_table(layer_self(object), line_length)
+summary.attentive_model <- function(object, ..., line_length = NULL, expand_nested = FALSE, show_trainable = NA, compact = TRUE) {
+  check_dots_names(list(...), character(), "`summary()` of a model", environment(), table_arguments)
+  lines <- model_table(layer_self(object), line_length, expand_nested, show_trainable, compact)
   cat(lines, sep = "\n")
   invisible(lines)
 }
 
-model_table <- function(self, line_length = NULL, ...) {
+table_arguments <- c("line_length", "expand_nested", "show_trainable", "compact")
+
+model_table <- function(self, line_length = NULL, expand_nested = FALSE, show_trainable = NA, compact = TRUE) {
   width <- if (is.null(line_length)) getOption("width") else check_whole(line_length, "line_length", min = 40L)
-  c(sprintf("Model: \"%s\"", self$name), boxed(summary_columns(self), width), summary_totals(self))
+  check_flag(expand_nested, "expand_nested")
+  check_flag(compact, "compact")
+  if (!identical(show_trainable, NA)) check_flag(show_trainable, "show_trainable")
+  c(sprintf("Model: \"%s\"", self$name), boxed(summary_columns(self, expand_nested, show_trainable), width), summary_totals(self))
 }
 
 # The columns of the table, a named list of strings with one entry a layer.
-summary_columns <- function(self) {
-  branches <- !is_sequential_self(self)
-  layers <- if (branches) self$layers else self$stack
-  weights <- lapply(layers, layer_weights)
-  unbuilt <- !vapply(layers, function(inner) inner$built, NA)
+summary_columns <- function(self, expand_nested = FALSE, show_trainable = NA) {
+  if (is.na(show_trainable)) show_trainable <- length(layer_weights(self, FALSE)) > 0L
+  rows <- summary_rows(self, expand_nested, "", self$trainable)
+  column <- function(text) vapply(rows, text, "")
   columns <- list(
-    "Layer (type)" = vapply(layers, function(inner) sprintf("%s (%s)", inner$name, inner$class_name), ""),
-    "Output Shape" = vapply(layers, output_shape_text, "", self = self),
-    "Param #" = ifelse(unbuilt, "0 (unbuilt)", vapply(weights, function(w) big_number(count_weights(w)), ""))
+    "Layer (type)" = column(function(row) sprintf("%s%s (%s)", row$indent, row$inner$name, row$inner$class_name)),
+    "Output Shape" = column(function(row) output_shape_text(row$inner, row$model)),
+    "Param #" = column(function(row) if (row$inner$built) big_number(count_weights(layer_weights(row$inner))) else "0 (unbuilt)")
   )
-  frozen <- length(layer_weights(self, FALSE)) > 0L
-  if (branches) columns[["Connected to"]] <- vapply(layers, connections_text, "", self = self)
-  if (frozen) columns[["Trainable"]] <- mapply(trainable_text, layers, weights, MoreArgs = list(model = self))
+  branches <- !vapply(rows, function(row) is_sequential_self(row$model), NA)
+  if (any(branches)) columns[["Connected to"]] <- column(function(row) connections_text(row$inner, row$model))
+  if (show_trainable) columns[["Trainable"]] <- column(function(row) trainable_text(row$inner, row$trainable))
   columns
+}
+
+# The layers of a model, each with the model it stands in; those of models within it below them.
+summary_rows <- function(self, expand_nested, indent, trainable) {
+  layers <- if (is_sequential_self(self)) self$stack else self$layers
+  rows <- lapply(layers, function(inner) {
+    row <- list(list(inner = inner, model = self, indent = indent, trainable = trainable))
+    if (!expand_nested || !inherits(inner, "model")) return(row)
+    c(row, summary_rows(inner, TRUE, paste0(indent, "> "), trainable && inner$trainable))
+  })
+  unlist(rows, recursive = FALSE)
 }
 
 nodes_of <- function(self, inner) Filter(function(node) identical(node$self, inner), self$nodes)
@@ -64,9 +84,9 @@ connections_text <- function(inner, self) {
   if (length(names) == 0L) "-" else paste(unique(names), collapse = ", ")
 }
 
-trainable_text <- function(inner, weights, model) {
-  if (length(weights) == 0L) return("-")
-  if (model$trainable && length(layer_weights(inner, TRUE)) > 0L) "Y" else "N"
+trainable_text <- function(inner, trainable) {
+  if (length(layer_weights(inner)) == 0L) return("-")
+  if (trainable && length(layer_weights(inner, TRUE)) > 0L) "Y" else "N"
 }
 
 big_number <- function(n) format(n, big.mark = ",", scientific = FALSE, trim = TRUE)
@@ -121,11 +141,9 @@ box_pieces <- list(
 )
 ascii_pieces <- list(line = "-", bar = "|", top = rep("+", 3L), middle = rep("+", 3L), bottom = rep("+", 3L))
 
-# A cell in lines of at most `width`: broken at spaces, long words cut.
+# A cell in lines of at most `width`: broken at spaces, and within long words.
 wrap_cell <- function(text, width) {
-  words <- strsplit(text, " ", fixed = TRUE)[[1L]]
-  long <- nchar(words, "width") > width
-  words[long] <- paste0(strtrim(words[long], width - 3L), "...")
+  words <- unlist(lapply(strsplit(text, " ", fixed = TRUE)[[1L]], break_word, width))
   lines <- character()
   for (word in words) {
     last <- length(lines)
@@ -136,4 +154,14 @@ wrap_cell <- function(text, width) {
     }
   }
   if (length(lines) == 0L) "" else lines
+}
+
+break_word <- function(word, width) {
+  pieces <- character()
+  while (nchar(word, "width") > width) {
+    piece <- strtrim(word, width)
+    pieces <- c(pieces, piece)
+    word <- substring(word, nchar(piece) + 1L)
+  }
+  c(pieces, word)
 }

@@ -124,6 +124,11 @@ layer_multi_head_attention <- function(
   self <- new_self("multi_head_attention", "MultiHeadAttention", "multi_head_attention", dots, call)
   self$num_heads <- check_whole(num_heads, "num_heads", call = call)
   self$key_dim <- check_whole(key_dim, "key_dim", call = call)
+  if (is_symbolic(value_dim) || !is.null(dim(value_dim))) {
+    abort_argument(value_dim, "value_dim", whole_number(1L, TRUE),
+      hint = "Query and value go in one list: `layer_multi_head_attention(list(query, value), num_heads = , key_dim = )`.", call = call
+    )
+  }
   self$value_dim <- check_whole(value_dim, "value_dim", null = TRUE, call = call)
   if (is.null(self$value_dim)) self$value_dim <- self$key_dim
   self$num_key_value_heads <- self$num_heads

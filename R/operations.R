@@ -41,6 +41,53 @@ abort_operation <- function(name, call = NULL) {
   )
 }
 
+# What R would answer without looking at any number, or after a warning.
+
+#' @export
+mean.attentive_tensor <- function(x, ...) abort_operation("mean()", environment())
+
+#' @exportS3Method stats::median
+median.attentive_tensor <- function(x, ...) abort_operation("median()", environment())
+
+#' @export
+is.na.attentive_tensor <- function(x) abort_operation("is.na()", environment())
+
+#' @export
+anyNA.attentive_tensor <- function(x, recursive = FALSE) abort_operation("anyNA()", environment())
+
+#' @export
+summary.attentive_tensor <- function(object, ...) abort_operation("summary()", environment())
+
+#' @export
+as.double.attentive_tensor <- function(x, ...) abort_operation("as.numeric()", environment())
+
+#' @export
+as.integer.attentive_tensor <- function(x, ...) abort_operation("as.integer()", environment())
+
+#' @export
+as.logical.attentive_tensor <- function(x, ...) abort_operation("as.logical()", environment())
+
+#' @export
+as.vector.attentive_tensor <- function(x, mode) abort_operation("as.vector()", environment())
+
+#' @export
+as.list.attentive_tensor <- function(x, ...) abort_operation("as.list()", environment())
+
+#' @export
+as.matrix.attentive_tensor <- function(x, ...) abort_operation("as.matrix()", environment())
+
+#' @export
+t.attentive_tensor <- function(x) abort_operation("t()", environment())
+
+#' @export
+aperm.attentive_tensor <- function(a, perm, ...) abort_operation("aperm()", environment())
+
+#' @export
+rev.attentive_tensor <- function(x) abort_operation("rev()", environment())
+
+#' @export
+scale.attentive_tensor <- function(x, center, scale) abort_operation("scale()", environment())
+
 # Operands are tensors, numbers or arrays; these are lined up from the right.
 apply_operation <- function(operation, operands, call = NULL, name = NULL) {
   tensors <- vapply(operands, is_symbolic, NA)
@@ -48,6 +95,11 @@ apply_operation <- function(operation, operands, call = NULL, name = NULL) {
     if (inherits(x, "attentive_variable")) x <- variable_array(x)
     if (!(is.numeric(x) || is.logical(x)) || is.object(x) || length(x) == 0L) {
       abort_argument(x, "the other operand", "a symbolic tensor, a number or an array", call = call)
+    }
+    if (anyNA(x)) {
+      abort_attentive("argument", "The other operand of a symbolic tensor has missing values.",
+        hint = "`dim()` and `nrow()` of a tensor are NA where a size is not known yet, as that of the batch.", call = call
+      )
     }
     x
   })

@@ -2,7 +2,7 @@
 # the engine is dead after readRDS() or in another process: then the program is
 # made anew from R data.
 
-# The program of a model: list(pointer, variables, float64), the weights in its order.
+# The program of a model: list(pointer, variables, float64, plan), the weights in its order.
 model_program <- function(self) {
   cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
 }
@@ -27,7 +27,7 @@ cached_program <- function(self, signature, make) {
   if (is.null(program) || !pointer_alive(program$pointer)) {
     float64 <- layer_dtype(self) == "float64"
     plan <- make()
-    program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64)
+    program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64, plan = plan)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }

@@ -84,7 +84,9 @@ as.array.attentive_tensor <- function(x, ...) {
 #' @export
 keras_input <- function(shape = NULL, batch_size = NULL, dtype = NULL, ..., batch_shape = NULL, name = NULL) {
   call <- environment()
-  check_dots_names(list(...), character(), "`keras_input()`", call)
+  check_dots_names(list(...), character(), "`keras_input()`", call, c("shape", "batch_size", "dtype", "batch_shape", "name"))
+  check_no_negative(shape, "shape", call)
+  check_no_negative(batch_shape, "batch_shape", call)
   sizes <- if (!is.null(batch_shape)) {
     as_shape(batch_shape, "batch_shape", call)
   } else {
@@ -101,6 +103,13 @@ keras_input <- function(shape = NULL, batch_size = NULL, dtype = NULL, ..., batc
   self$built <- TRUE
   if (is.null(name)) self$name <- unique_name("input_layer")
   new_node(self, list(), list(), list(sizes), dtype)$outputs[[1L]]
+}
+
+# An input says what is unknown by NA; -1 is more often a mistake.
+check_no_negative <- function(shape, arg, call = NULL) {
+  sizes <- Filter(is.numeric, as.list(shape))
+  if (!any(unlist(sizes) < 0, na.rm = TRUE)) return(invisible())
+  abort_argument(shape, arg, "a shape: whole numbers, NA where a size is unknown", call = call, class = "shape")
 }
 
 #' @rdname keras_input

@@ -24,7 +24,7 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   truths <- read_truths(self, y, classes, resolved, shapes, samples, call, args[[2L]])
   weights <- read_sample_weights(self, sample_weight, shapes, samples, call, args[[3L]])
   if (!is.null(class_weight)) {
-    weights[[1L]] <- with_class_weight(self, class_weight, truths[[1L]], shapes[[1L]], weights[[1L]], call)
+    weights[[1L]] <- with_class_weight(self, class_weight, truths[[1L]], shapes[[1L]], weights[[1L]], classes[[1L]], call)
   }
   column <- length(inputs)
   columns <- list(y = integer(length(truths)), sample_weight = integer(length(truths)))
@@ -39,6 +39,18 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   }
   list(arrays = arrays, columns = columns, shapes = shapes, samples = samples, classes = classes,
     truths = lapply(truths, function(truth) if (!is.null(truth)) dim(truth)[-1L]))
+}
+
+# A data frame of numbers as a matrix.
+frame_numbers <- function(x, what, arg, call = NULL) {
+  wrong <- which(!vapply(x, function(column) is.numeric(column) || is.logical(column), NA))
+  if (length(wrong) == 0L) return(as.matrix(x))
+  column <- x[[wrong[[1L]]]]
+  abort_attentive("argument", sprintf("The column \"%s\" of %s must be numeric, not %s.", names(x)[[wrong[[1L]]]], what, describe(column)),
+    hint = if (is.factor(column) || is.character(column)) {
+      if (ncol(x) == 1L) "The column alone, as a factor, is taken as classes." else "`model.matrix()` makes a column for each level."
+    }, arg = arg, call = call
+  )
 }
 
 check_is_data <- function(x, arg, call = NULL) {
@@ -114,7 +126,7 @@ read_truths <- function(self, y, classes, resolved, shapes, samples, call = NULL
 
 read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL, classes = levels(y)) {
   if (is.factor(y)) y <- class_numbers(y, classes, shape, what, arg, call)
-  if (is.data.frame(y)) y <- as.matrix(y)
+  if (is.data.frame(y)) y <- frame_numbers(y, what, arg, call)
   if (!(is.numeric(y) || is.logical(y)) || (is.object(y) && !inherits(y, c("attentive_scores", "table")))) {
     abort_attentive("argument", sprintf("%s must be a numeric array or a factor, not %s.", what, describe(y)),
       hint = if (is.character(y)) "`factor(y)` makes classes of strings.", arg = arg, call = call
@@ -239,29 +251,43 @@ read_sample_weights <- function(self, weights, shapes, samples, call = NULL, arg
 }
 
 # The weights of samples from those of their classes, times `weights`.
-with_class_weight <- function(self, class_weight, truth, shape, weights, call = NULL) {
+with_class_weight <- function(self, class_weight, truth, shape, weights, names = NULL, call = NULL) {
   if (length(self$outputs) > 1L) {
     abort_attentive("argument", "`class_weight` is for models with one output.", hint = "Give `sample_weight`, a list with an array for each output.",
       arg = "class_weight", call = call)
   }
-  class_weight <- check_class_weight(class_weight, call)
+  class_weight <- check_class_weight(class_weight, names, call)
   sizes <- dim(truth)
   if (length(sizes) > 2L || (length(shape) > 1L && prod(sizes[-1L]) > 1)) {
     abort_attentive("argument", sprintf("`class_weight` needs one class for each sample; `y` has the shape %s.", format_shape(sizes)),
       hint = "Give `sample_weight`, an array with a number for each position.", arg = "class_weight", call = call)
   }
   classes <- if (length(sizes) == 2L && sizes[[2L]] > 1L) max.col(truth, ties.method = "first") - 1L else round(as.vector(truth))
+  known <- if (length(shape) > 0L && shape[[length(shape)]] > 1L) seq_len(shape[[length(shape)]]) - 1L else unique(c(0:1, classes))
+  unknown <- setdiff(names(class_weight), known)
+  if (length(unknown) > 0L) {
+    abort_attentive("name", sprintf("`class_weight` has an entry \"%s\", which is no class.", unknown[order(unknown %in% names)][[1L]]),
+      hint = paste0("The classes: ", if (is.null(names)) say_values(known) else paste0(say_classes(names), ", or their numbers from 0"), "."),
+      arg = "class_weight", call = call
+    )
+  }
   found <- class_weight[as.character(classes)]
   own <- array(ifelse(is.na(found), 1, found), sizes[[1L]])
   if (is.null(weights)) own else weights * as.vector(own)
 }
 
-check_class_weight <- function(x, call = NULL) {
+# Numbers named by the numbers of the classes; `classes` are the names that they have, too.
+check_class_weight <- function(x, classes = NULL, call = NULL) {
   numbers <- if (typeof(x) == "list" && all(lengths(x) == 1L)) unlist(x) else x
-  named <- !is.null(names(numbers)) && all(grepl("^[0-9]+$", names(numbers))) && !anyDuplicated(names(numbers))
-  if (is.numeric(numbers) && all(is.finite(numbers)) && named) return(numbers)
+  given <- names(numbers)
+  fits <- is.numeric(numbers) && !is.null(given) && all(is.finite(numbers)) && !anyDuplicated(given)
+  if (fits && length(given) > 0L && all(given %in% classes)) {
+    names(numbers) <- match(given, classes) - 1L
+    return(numbers)
+  }
+  if (fits && (!is.null(classes) || all(grepl("^[0-9]+$", given)))) return(numbers)
   abort_argument(x, "class_weight", "a list of numbers named by the classes, which count from 0",
-    hint = "For example `list(\"0\" = 1, \"1\" = 5)`. Classes that are not named have the weight 1.", call = call
+    hint = "For example `list(\"0\" = 1, \"1\" = 5)`, or the levels of a factor. Classes that are not named have the weight 1.", call = call
   )
 }
 

@@ -5,6 +5,7 @@ test_that("classes become rows of 0 and 1", {
   expect_equal(dim(to_categorical(matrix(0:2, 3))), c(3L, 3L))
   expect_equal(colnames(to_categorical(factor(c("b", "a")))), c("a", "b"))
   expect_error(to_categorical(c(1, 3), 3), "3 stands at place 2", class = "attentive_error_argument")
+  expect_error(to_categorical(c(1, NA)), "missing value has no class", class = "attentive_error_argument")
   expect_error(to_categorical(c(0.5, 1)), class = "attentive_error_argument")
   expect_error(to_categorical("a"), class = "attentive_error_argument")
 })

@@ -45,4 +45,5 @@ test_that("it plots with base graphics and with ggplot2", {
   expect_silent(print(figure))
   expect_silent(print(plot(long, theme_bw = TRUE, smooth = FALSE)))
   expect_s3_class(plot(history, metrics = "loss"), "ggplot")
+  expect_silent(print(plot(new_history(list(epochs = 1L), list(loss = 0.5, val_loss = 1)))))
 })

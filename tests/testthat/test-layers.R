@@ -225,3 +225,63 @@ test_that("the session's number type is that of new layers", {
   expect_identical(keras_input(3)$dtype, "float64")
   expect_error(config_set_floatx("float16"), class = "attentive_error_argument")
 })
+
+test_that("what symbolic tensors cannot do is refused, not answered with nonsense", {
+  x <- keras_input(3)
+  expect_error(mean(x), "mean", class = "attentive_error_not_yet")
+  expect_error(is.na(x), class = "attentive_error_not_yet")
+  expect_error(anyNA(x), class = "attentive_error_not_yet")
+  expect_error(summary(x), class = "attentive_error_not_yet")
+  expect_error(median(x), class = "attentive_error_not_yet")
+  for (f in list(as.numeric, as.double, as.integer, as.logical, as.vector, as.list, as.matrix, t, aperm, rev, scale, sum, max, cumsum)) {
+    expect_error(f(x), class = "attentive_error_not_yet")
+  }
+  expect_error(x %*% diag(3))
+  expect_error(pmax(x, 0), class = "attentive_error_not_yet")
+  expect_error(x * NA, "missing", class = "attentive_error_argument")
+  expect_error(x / nrow(x), "not known", class = "attentive_error_argument")
+})
+
+test_that("a lambda layer gives what its function gives, traced or not", {
+  a <- wave(c(5, 4))
+  model_of <- function(f, ...) {
+    x <- keras_input(4)
+    keras_model(x, layer_lambda(x, f, ...))
+  }
+  functions <- list(
+    positive = function(x) pmax(x, 0), rows = function(x) x - rowMeans(x), known = function(x) ifelse(is.na(x), 0, x),
+    columns = function(x) x * ncol(x), scaled = function(x) sweep(x, 2, 1:4, "*"), product = function(x) x %*% diag(1:4), power = function(x) x^2 + exp(x)
+  )
+  for (name in names(functions)) {
+    f <- functions[[name]]
+    expect_no_warning(model <- model_of(f))
+    expect_equal(model(a), f(a), tolerance = 1e-5, info = name)
+    expect_equal(model(a[2:3, ]), f(a[2:3, ]), tolerance = 1e-5, info = name)
+    expect_equal(layer_lambda(a, f), f(a), tolerance = 1e-5, info = name)
+  }
+  # in a trace a vector stands for the last axis, on arrays it would depend on the number of rows
+  expect_equal(model_of(function(x) x * c(1, 2, 3, 4))(a), sweep(a, 2, 1:4, "*"), tolerance = 1e-6)
+  whole <- list(
+    function(x) pmax(x, 0) * 1:4, function(x) x / dim(x)[1], function(x) x - mean(x), function(x) x / nrow(x), function(x) scale(x)[, ],
+    function(x) x[rev(seq_len(nrow(x))), ], function(x) x * length(x), function(x) x + runif(length(x))
+  )
+  for (f in whole) {
+    expect_error(model_of(f, name = "odd"), "\"odd\" gives other numbers", class = "attentive_error_argument")
+    expect_error(layer_lambda(a, f), "other numbers", class = "attentive_error_argument")
+  }
+  expect_error(model_of(function(x) layer_dense(x, 2)), "made outside", class = "attentive_error_argument")
+  dense <- layer_dense(units = 2)
+  expect_equal(model_of(function(x) dense(x) * 2)(a), dense(a) * 2, tolerance = 1e-5)
+  expect_error(model_of(function(x) x * length(x), output_shape = 4), "other numbers", class = "attentive_error_argument")
+  for (f in list(function(x) rev(x), function(x) mean(x), function(x) t(x), function(x) colSums(x))) {
+    expect_error(model_of(f, name = "odd"), "\"odd\" must give one row", class = "attentive_error_shape")
+  }
+  # sequences of any length
+  x <- keras_input(c(NA, 2))
+  model <- keras_model(x, layer_lambda(x, function(x) x[, rev(seq_len(dim(x)[2])), , drop = FALSE]))
+  b <- wave(c(2, 5, 2))
+  expect_equal(model(b), b[, 5:1, ], tolerance = 1e-6)
+  expect_equal(model$output_shape, shape(NA, NA, 2))
+  copy <- clone_model(model)
+  expect_equal(copy(b), b[, 5:1, ], tolerance = 1e-6)
+})

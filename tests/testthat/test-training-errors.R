@@ -111,6 +111,32 @@ test_that("weights of classes are for one class a sample", {
   expect_error(fit(model, tokens, to_categorical(labels), class_weight = c("0" = 2)), "one class for each sample.*sample_weight", class = argument)
 })
 
+test_that("weights of classes go by numbers or by the levels of a factor", {
+  model <- classifier()
+  labels <- rep_len(0:2, 10)
+  named <- factor(c("a", "b", "c")[labels + 1])
+  expect_error(fit(model, x, labels, class_weight = list("3" = 2)), "\"3\".*0, 1, 2", class = "attentive_error_name")
+  expect_error(fit(model, x, named, class_weight = list(a = 1, e = 2)), "\"e\".*\"a\", \"b\", \"c\"", class = "attentive_error_name")
+  expect_error(fit(model, x, labels, class_weight = list(a = 1)), "count from 0", class = argument)
+  weighted <- function(y, weights) train_on_batch(classifier(), x, y, class_weight = weights)
+  expect_identical(weighted(named, list(c = 3, a = 2)), weighted(labels, c("0" = 2, "2" = 3)))
+  expect_identical(weighted(named, list("2" = 3)), weighted(labels, c("2" = 3)))
+})
+
+test_that("a column that is not numeric is named", {
+  frame <- data.frame(size = y, kind = factor(rep(c("a", "b"), 5)))
+  expect_error(fit(plain(), frame, y), "column \"kind\".*a factor.*model.matrix", class = argument)
+  expect_error(predict(plain(), frame), "column \"kind\"", class = argument)
+  expect_error(fit(plain(), x, frame["kind"]), "column \"kind\" of `y`.*classes", class = argument)
+  expect_silent(fit(plain(), as.data.frame(x), frame["size"], verbose = 0))
+})
+
+test_that("a missing id names the input", {
+  input <- keras_input(3, name = "words")
+  model <- keras_model(input, layer_embedding(input, 5, 2))
+  expect_error(predict(model, rbind(c(1, NA, 2))), "NA stands at [1, 2] of the input \"words\"", fixed = TRUE, class = argument)
+})
+
 test_that("the other arguments are checked before anything happens", {
   model <- plain()
   before <- get_weights(model)
@@ -177,4 +203,23 @@ test_that("the rows that make the loss infinite are named", {
   compile(small, "sgd", "mse")
   error <- expect_error(fit(small, z, replace(truth, 7, 1e39), verbose = 0), class = "attentive_error_loss")
   expect_match(conditionMessage(error), "`y` is not finite in row 7")
+})
+
+test_that("a function without a gradient is found before the training", {
+  input <- keras_input(2)
+  rounded <- function(tensor) layer_lambda(tensor, function(x) round(as.array(x), 1), output_shape = 1, name = "rounding")
+  model <- keras_model(input, rounded(layer_dense(input, 1)))
+  compile(model, "sgd", "mse")
+  begun <- FALSE
+  watch <- callback_lambda(on_train_begin = function(...) begun <<- TRUE)
+  expect_error(fit(model, x, y, callbacks = list(watch), verbose = 0), "\"rounding\" has no gradient", class = argument)
+  expect_error(train_on_batch(model, x, y), "\"rounding\" has no gradient", class = argument)
+  expect_false(begun)
+  expect_identical(names(evaluate(model, x, y, verbose = 0)), "loss")
+  # nothing before it is trained
+  freeze_weights(model)
+  expect_silent(fit(model, x, y, verbose = 0))
+  model <- keras_model(input, layer_dense(layer_lambda(input, function(x) round(as.array(x), 1), output_shape = 2), 1))
+  compile(model, "sgd", "mse")
+  expect_silent(fit(model, x, y, verbose = 0))
 })
