@@ -176,7 +176,7 @@ functional_from_config <- function(config, custom_objects, call) {
     stats::setNames(found, names(given))
   }
   model <- keras_model(ends(config$input_layers), ends(config$output_layers), name = config$name)
-  if (isFALSE(config$trainable)) layer_self(model)$trainable <- FALSE
+  if (isFALSE(config$trainable)) model$trainable <- FALSE
   model
 }
 
