@@ -4,13 +4,16 @@
 call_multi_head_attention <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                       return_attention_scores, training, use_causal_mask, extra, call) {
   if (missing(query)) abort_missing("query", "an array [batch, tokens, features]", call)
-  if (is_sequential(query)) return(invisible(add_layer(query, new_shell(self), call)))
-  arrays <- list(
-    query = query, value = value, key = key, query_mask = query_mask, value_mask = value_mask, key_mask = key_mask,
-    attention_mask = attention_mask
-  )
-  if (any_symbolic(arrays)) {
-    return(attend_symbolically(self, arrays, return_attention_scores, training, use_causal_mask, extra, call))
+  if ((is.function(query) || is.environment(query)) && is_sequential(query)) return(invisible(add_layer(query, new_shell(self), call)))
+  if (is.environment(query) || is.environment(value) || is.environment(key) || is.environment(query_mask) ||
+    is.environment(value_mask) || is.environment(key_mask) || is.environment(attention_mask)) { # symbolic tensors are
+    arrays <- list(
+      query = query, value = value, key = key, query_mask = query_mask, value_mask = value_mask, key_mask = key_mask,
+      attention_mask = attention_mask
+    )
+    if (any_symbolic(arrays)) {
+      return(attend_symbolically(self, arrays, return_attention_scores, training, use_causal_mask, extra, call))
+    }
   }
   prepared <- prepare_multi_head_call(
     self, query, value, key, query_mask, value_mask, key_mask, attention_mask, return_attention_scores, training,
@@ -26,7 +29,8 @@ call_multi_head_attention <- function(self, query, value, key, query_mask, value
 }
 
 # Checks everything, builds the layer if need be, and gives the arguments of the
-# engine: forward and gradients start from the same.
+# engine: forward and gradients start from the same. `.subset2()`, here and below, is `$`
+# that looks for no method: most of a short call is spent on R's side.
 prepare_multi_head_call <- function(self, query, value, key, query_mask, value_mask, key_mask, attention_mask,
                                     return_attention_scores, training, use_causal_mask, extra, call) {
   check_extra(self, extra, multi_head_call, call)
@@ -41,30 +45,34 @@ prepare_multi_head_call <- function(self, query, value, key, query_mask, value_m
 
   # the sizes are checked before anything is built, so that an error leaves the layer as it was
   rank <- length(query_dim)
-  axes <- if (self$built) check_built(self, query_dim, value_dim, key_dim, call) else attended_axes(self, rank, call)
+  axes <- if (.subset2(self, "built")) check_built(self, query_dim, value_dim, key_dim, call) else attended_axes(self, rank, call)
   check_related_shapes(query_dim, value_dim, key_dim, axes, call)
-  plan <- attention_plan(self$num_heads, axes, query_dim, value_dim)
+  plan <- attention_plan(.subset2(self, "num_heads"), axes, query_dim, value_dim)
   value_bytes <- padding_bytes(value_mask, "value_mask", value_dim[-rank], plan$order[-rank], call)
   key_bytes <- padding_bytes(key_mask, "key_mask", value_dim[-rank], plan$order[-rank], call)
   query_bytes <- padding_bytes(query_mask, "query_mask", query_dim[-rank], plan$order[-rank], call)
   dense <- dense_mask(attention_mask, plan$scores, length(axes), call)
-  if (!self$built) {
+  if (!.subset2(self, "built")) {
     layer_build(self, list(query_shape = query_dim, value_shape = value_dim, key_shape = key_dim), call)
   }
 
   sizes <- engine_sizes(
-    self, plan, self$num_heads, self$num_key_value_heads, self$key_dim, self$value_dim, self$output_size, scores, dropout
+    self, plan, .subset2(self, "num_heads"), .subset2(self, "num_key_value_heads"), .subset2(self, "key_dim"),
+    .subset2(self, "value_dim"), .subset2(self, "output_size"), scores, dropout
   )
   padding <- if (is.null(key_bytes)) value_bytes else if (is.null(value_bytes)) key_bytes else value_bytes & key_bytes
   list(
     engine = list(
       query = query, value = value, key = key,
-      parts = lapply(self$parts, function(part) list(part[["kernel"]][["value"]], part[["bias"]][["value"]])),
-      call = sizes, masks = engine_masks(query_bytes, padding, dense, causal, self$sliding_window), threads = threads
+      parts = lapply(.subset2(self, "parts"), part_numbers),
+      call = sizes, masks = engine_masks(query_bytes, padding, dense, causal, .subset2(self, "sliding_window")), threads = threads
     ),
     plan = plan, keys = if (is.null(key)) value else key
   )
 }
+
+# Kernel and bias of a projection.
+part_numbers <- function(part) list(.subset2(.subset2(part, "kernel"), "value"), .subset2(.subset2(part, "bias"), "value"))
 
 # keras3's name of the first argument is `object`. The same call under the name that it has here: so the others, given by place or by
 # name, fall where they belong.
@@ -94,7 +102,7 @@ call_threads <- function(extra, call = NULL) {
 # training has its own mask because the layer counts them.
 call_dropout <- function(self, training, call = NULL) {
   training <- check_flag(training, "training", null = TRUE, call = call)
-  if (!isTRUE(training) || self$dropout == 0) return(no_dropout)
+  if (!isTRUE(training) || .subset2(self, "dropout") == 0) return(no_dropout)
   c(self$dropout, self$key, if (is.null(self$dropout_calls)) 0 else self$dropout_calls)
 }
 no_dropout <- c(0, 0, 0, 0)
@@ -109,10 +117,10 @@ count_dropout <- function(self, sizes) {
 engine_sizes <- function(self, plan, heads, groups, key_size, value_size, output, scores,
                          dropout = no_dropout) {
   list(
-    float64 = self$dtype == "float64", batch = plan$batch, free = plan$free, queries = plan$queries, keys = plan$keys,
+    float64 = .subset2(self, "dtype") == "float64", batch = plan$batch, free = plan$free, queries = plan$queries, keys = plan$keys,
     heads = heads, groups = groups, key_size = key_size, value_size = value_size, order = plan$order, output = output,
     scores = scores, score_dim = plan$scores, attended = length(plan$axes), dropout = dropout,
-    activity = activity_request(self$activity_regularizer)
+    activity = activity_request(.subset2(self, "activity_regularizer"))
   )
 }
 
@@ -160,11 +168,16 @@ check_scores_request <- function(x, call = NULL) {
 
 check_built <- function(self, query_dim, value_dim, key_dim, call = NULL) {
   rank <- length(query_dim)
-  if (rank != self$rank) {
+  if (rank != .subset2(self, "rank")) {
     abort_attentive("shape",
       sprintf("The layer \"%s\" was built for inputs of %d dimensions; `query` has %d: %s.", self$name, self$rank, rank, format_shape(query_dim)),
       call = call
     )
+  }
+  built <- .subset2(self, "features")
+  if (query_dim[[rank]] == built[["query"]] && value_dim[[length(value_dim)]] == built[["value"]] &&
+    key_dim[[length(key_dim)]] == built[["key"]]) {
+    return(self$axes)
   }
   given <- list(query = query_dim, value = value_dim, key = key_dim)
   for (arg in names(given)) {

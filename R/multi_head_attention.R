@@ -170,7 +170,7 @@ take_seed <- function(self, seed, call = NULL) {
 multi_head_call <- function(query, value = NULL, key = NULL, query_mask = NULL, value_mask = NULL, key_mask = NULL,
                             attention_mask = NULL, return_attention_scores = FALSE, training = NULL,
                             use_causal_mask = FALSE, ...) {
-  if ("object" %in% ...names()) return(call_by_object(sys.call(), "query", parent.frame()))
+  if (...length() > 0L && "object" %in% ...names()) return(call_by_object(sys.call(), "query", parent.frame()))
   call_multi_head_attention(
     parent.env(environment()), query, value, key, query_mask, value_mask, key_mask, attention_mask,
     return_attention_scores, training, use_causal_mask, extra = list(...), call = environment()
