@@ -2,7 +2,7 @@
 // interrupts back to R. No decisions, no arithmetic.
 #pragma once
 
-#include <Rcpp.h>
+#include <Rcpp/Lightest>
 
 #include <new>
 #include <vector>

@@ -1,7 +1,7 @@
 // The doorway to safetensors files: headers and numbers as R lists and arrays.
 #include "engine/safetensors.h"
 
-#include <Rcpp.h>
+#include <Rcpp/Lightest>
 
 #include <algorithm>
 #include <climits>
