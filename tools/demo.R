@@ -65,7 +65,7 @@ for (head in seq_len(heads)) {
 # ---- Are the numbers right? ----------------------------------------------------
 
 scaled_error <- function(got, want) max(abs(as.array(got) - want)) / max(1, abs(want))
-cat("\nAll eight sentences against the recorded outputs and scores, largest scaled error:\n\n")
+cat("\nAll sentences against the recorded outputs and scores, largest scaled error:\n\n")
 bounds <- c(float64 = 1e-11, float32 = 1e-4)
 right <- TRUE
 for (dtype in names(bounds)) {
