@@ -102,10 +102,12 @@ ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
 }
 
 // What is done with the scores of kR keys from `s` on, in kN vectors from
-// `vector` on.
-template <class S, bool kMasked, bool kDrops> struct ExpScores {
+// `vector` on. Last is the same for the few keys after the whole blocks: it asks
+// at run time whether there is a mask, which spares a compiler half of this file.
+template <class S, bool kMasked, bool kDrops, bool kAsks = false> struct ExpScores {
   using T = typename S::Scalar;
   using V = typename S::V;
+  using Last = ExpScores<S, false, false, true>;
 
   template <int kR, int kN>
   ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
@@ -133,10 +135,10 @@ template <class S, bool kMasked, bool kDrops> struct ExpScores {
       S::exp2(e);
       ATTENTIVE_UNROLL
       for (int n = 0; n < kN; ++n) {
-        if (kMasked)
+        if (kAsks ? tile.bits != nullptr : kMasked)
           e[n] = S::keep(e[n], tile.bits[s + r] >> ((vector + n) * S::kLanes));
         sum[n] = r == 0 ? e[n] : S::add(sum[n], e[n]);
-        if (kDrops)
+        if (kAsks ? tile.kept != nullptr : kDrops)
           e[n] = S::keep(e[n], tile.kept[s + r] >> ((vector + n) * S::kLanes));
         S::store(p + (r * 2 + n) * S::kLanes, e[n]);
       }
@@ -152,6 +154,7 @@ template <class S, bool kMasked, bool kDrops> struct ExpScores {
 template <class S> struct MaxScores {
   using T = typename S::Scalar;
   using V = typename S::V;
+  using Last = MaxScores;
 
   template <int kR, int kN>
   ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
@@ -195,11 +198,18 @@ ATTENTIVE_INLINE void last_rows(const AttentionTile<typename S::Scalar> &tile, I
 }
 
 template <class S, class Step, int kN>
+__attribute__((noinline)) void last_keys(const AttentionTile<typename S::Scalar> &tile, Index begin,
+                                         Index end, int vector, typename S::Scalar *result) {
+  last_rows<S, Step, kN, S::kRows - 1>(tile, begin, static_cast<int>(end - begin), vector, result);
+}
+
+template <class S, class Step, int kN>
 void key_segment(const AttentionTile<typename S::Scalar> &tile, Index begin, Index end, int vector,
                  typename S::Scalar *result) {
   for (; begin + S::kRows <= end; begin += S::kRows)
     Step::template rows<S::kRows, kN>(tile, begin, vector, result);
-  last_rows<S, Step, kN, S::kRows - 1>(tile, begin, static_cast<int>(end - begin), vector, result);
+  if (begin < end)
+    last_keys<S, typename Step::Last, kN>(tile, begin, end, vector, result);
 }
 
 // The keys that both vectors need are done for both at once, those before and
