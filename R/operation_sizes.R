@@ -47,7 +47,7 @@ evaluate_rules <- function(rules, shapes) {
 
 is_size <- function(x) is_symbolic(x) && identical(x[["node"]]$self$operation, "size")
 
-new_size <- function(tensors, rule) apply_operation("size", tensors, list(rule = rule, refs = length(tensors)), node_name = "size")
+new_size <- function(tensors, rule) apply_operation("size", tensors, list(rule = rule, refs = length(tensors)))
 
 # x1 op x2 as a size, NULL where it is none.
 size_arithmetic <- function(name, x1, x2) {

@@ -169,7 +169,7 @@ is_tracing <- function() isTRUE(session$tracing)
 
 # A variable as a tensor; the gradient goes to the variable.
 weight_tensor <- function(variable) {
-  self <- new_operation("constant", list(), list(), logical(), NULL, "weight")
+  self <- new_operation("constant", list(), list(), logical(), NULL, NULL)
   self$variable <- variable
   self$dtype <- variable[["dtype"]]
   class(self) <- c("weight_operation", class(self))
@@ -182,7 +182,7 @@ layer_emit.weight_operation <- function(self, builder, inputs, arguments) {
 
 # An array as a tensor.
 constant_tensor <- function(x) {
-  apply_operation("constant", list(), list(value = as_operand(x, 1L, 1L)), node_name = "constant")
+  apply_operation("constant", list(), list(value = as_operand(x, 1L, 1L)))
 }
 
 # Operators -------------------------------------------------------------------------
