@@ -66,12 +66,12 @@ emit_function <- function(activation) {
 across_axis <- function(shapes, fixed, args) axis_within(args$axis, shapes[[1L]]) == 0L
 
 shape_axis <- function(shapes, args, call = NULL) {
-  check_axes_within(args$axis, shapes[[1L]], call)
+  place_axes(args$axis, shapes[[1L]], call)
   shapes[[1L]]
 }
 
 shape_glu <- function(shapes, args, call = NULL) {
-  axis <- check_axes_within(args$axis, shapes[[1L]], call) + 1L
+  axis <- place_axes(args$axis, shapes[[1L]], call) + 1L
   shape <- shapes[[1L]]
   if (!is.na(shape[[axis]]) && shape[[axis]] %% 2L != 0L) {
     abort_attentive("shape", sprintf("`op_glu()` halves its axis, which must be even: %s.", format_shape(shape)), call = call)
@@ -91,7 +91,7 @@ along_axis <- function(class, name, shape = shape_axis) operation(class, shape, 
 # Axes as Keras counts them, from 0 or from the end by negative ones, as places from 0.
 axis_within <- function(axes, shape) ifelse(axes < 0L, axes + length(shape), axes)
 
-check_axes_within <- function(axes, shape, call = NULL, rank = length(shape)) {
+place_axes <- function(axes, shape, call = NULL, rank = length(shape)) {
   places <- as.integer(ifelse(axes < 0L, axes + rank, axes))
   if (any(places < 0L | places >= rank) || anyDuplicated(places)) {
     abort_attentive("shape", sprintf("`axis` does not fit what has the shape %s.", format_shape(shape)),
@@ -105,7 +105,7 @@ reduced_axes <- function(args, shape) if (is.null(args$axis)) seq_along(shape) -
 
 shape_reduce <- function(shapes, args, call = NULL) {
   shape <- shapes[[1L]]
-  gone <- (if (is.null(args$axis)) seq_along(shape) - 1L else check_axes_within(unlist(args$axis), shape, call)) + 1L
+  gone <- (if (is.null(args$axis)) seq_along(shape) - 1L else place_axes(unlist(args$axis), shape, call)) + 1L
   if (length(gone) == 0L) return(shape)
   if (!isTRUE(args$keepdims)) return(shape[-gone])
   shape[gone] <- 1L

@@ -11,7 +11,7 @@ across_transpose <- function(shapes, fixed, args) length(shapes[[1L]]) > 0L && t
 # New axes of size 1: their places in what comes out.
 new_axes <- function(args, shape, call = NULL) {
   axes <- unlist(args$axis)
-  sort(check_axes_within(axes, shape, call, length(shape) + length(axes)))
+  sort(place_axes(axes, shape, call, length(shape) + length(axes)))
 }
 
 shape_expand <- function(shapes, args, call = NULL) {
@@ -35,7 +35,7 @@ across_expand <- function(shapes, fixed, args) 0L %in% new_axes(args, shapes[[1L
 # Axes of size 1 that go; without `axis` all that are known to have it.
 squeezed_axes <- function(args, shape, call = NULL) {
   if (is.null(args$axis)) return(which(!is.na(shape) & shape == 1L))
-  axes <- check_axes_within(unlist(args$axis), shape, call) + 1L
+  axes <- place_axes(unlist(args$axis), shape, call) + 1L
   if (any(shape[axes] != 1L, na.rm = TRUE)) {
     abort_attentive("shape", sprintf("Only axes of size 1 can be squeezed, see the shape %s.", format_shape(shape)), call = call)
   }
@@ -56,7 +56,7 @@ across_squeeze <- function(shapes, fixed, args) 1L %in% squeezed_axes(args, shap
 
 shape_concatenate <- function(shapes, args, call = NULL) {
   first <- shapes[[1L]]
-  axis <- check_axes_within(args$axis, first, call) + 1L
+  axis <- place_axes(args$axis, first, call) + 1L
   for (shape in shapes[-1L]) {
     if (length(shape) != length(first) || any(differ_each(shape[-axis], first[-axis]))) abort_joined(shapes, call)
     first[-axis] <- ifelse(is.na(first[-axis]), shape[-axis], first[-axis])
@@ -119,7 +119,7 @@ across_slice <- function(shapes, fixed, args) {
 
 shape_take <- function(shapes, args, call = NULL) {
   shape <- shapes[[1L]]
-  axis <- check_axes_within(args$axis, shape, call) + 1L
+  axis <- place_axes(args$axis, shape, call) + 1L
   c(shape[seq_len(axis - 1L)], shapes[[2L]], shape[-seq_len(axis)])
 }
 

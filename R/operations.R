@@ -4,7 +4,7 @@
 
 # Applies an operation to operands: tensors, variables, arrays, numbers. `args` as above.
 apply_operation <- function(name, operands, args = list(), call = NULL, node_name = NULL) {
-  operands <- Map(as_operand, unname(operands), seq_along(operands), length(operands), list(call))
+  operands <- lapply(seq_along(operands), function(i) as_operand(operands[[i]], i, length(operands), call))
   tensors <- vapply(operands, is_symbolic, NA)
   if (!any(tensors) && name != "constant") return(compute_operation(name, operands, args, call))
   self <- new_operation(name, operands, args, tensors, call, node_name)
@@ -51,7 +51,7 @@ as_operand <- function(x, i, n, call = NULL) {
 }
 
 # A size of 1 or NA that a tensor does not know yet is a trap: `dim()` of a tensor gives it.
-check_no_missing <- function(constants, call = NULL) {
+check_known <- function(constants, call = NULL) {
   for (x in constants) {
     if (anyNA(x) && !all(is.nan(x[is.na(x)]))) {
       abort_attentive("argument", "An operand beside a symbolic tensor has missing values.",
@@ -81,7 +81,7 @@ promote_dtypes <- function(dtypes, float = FALSE) {
 }
 
 layer_output_shape.operation <- function(self, shapes, call = NULL) {
-  check_no_missing(self$constants, call)
+  check_known(self$constants, call)
   all <- operands_of(self, unname(shapes), lapply(self$constants, operand_shape))
   self$operand_shapes <- all
   operation_table[[self$operation]]$shape(all, self$args, call)

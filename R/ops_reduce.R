@@ -27,13 +27,13 @@
 NULL
 
 apply_reduction <- function(name, x, axis, keepdims, call, arguments = list()) {
-  axis <- check_axes(axis, call)
+  axis <- read_axes(axis, call)
   keepdims <- check_flag(keepdims, "keepdims", call = call)
   apply_operation(name, list(x), c(list(axis = axis, keepdims = keepdims), arguments), call)
 }
 
 # One or several axes as Keras counts them, or NULL.
-check_axes <- function(axis, call = NULL) if (!is.null(axis)) check_axis(axis, "axis", several = TRUE, call = call)
+read_axes <- function(axis, call = NULL) if (!is.null(axis)) check_axis(axis, "axis", several = TRUE, call = call)
 
 #' @rdname op_sum
 #' @export

@@ -69,14 +69,14 @@ op_transpose <- function(x, axes = NULL) {
 op_expand_dims <- function(x, axis) {
   call <- environment()
   if (missing(axis)) abort_missing("axis", "where the new axis will stand, counted from 1", call)
-  apply_operation("expand_dims", list(x), list(axis = check_axes(axis, call)), call)
+  apply_operation("expand_dims", list(x), list(axis = read_axes(axis, call)), call)
 }
 
 #' @rdname op_reshape
 #' @export
 op_squeeze <- function(x, axis = NULL) {
   call <- environment()
-  apply_operation("squeeze", list(x), list(axis = check_axes(axis, call)), call)
+  apply_operation("squeeze", list(x), list(axis = read_axes(axis, call)), call)
 }
 
 #' Join
