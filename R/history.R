@@ -142,7 +142,8 @@ plot_history_base <- function(table, smooth, ...) {
   colors <- c(training = "#1b6ca8", validation = "#d1495b")
   for (panel in panels) {
     part <- table[table$metric == panel, ]
-    graphics::plot(range(table$epoch), range(part$value[is.finite(part$value)]), type = "n", xlab = "epoch", ylab = panel, ...)
+    graphics::plot(range(table$epoch), range(part$value[is.finite(part$value)]), type = "n", xlab = "epoch", ylab = panel, xaxt = "n", ...)
+    graphics::axis(1, unique(floor(pretty(table$epoch))))
     for (data in unique(as.character(part$data))) {
       of <- part[part$data == data, ]
       graphics::points(of$epoch, of$value, col = colors[[data]], pch = 19L)

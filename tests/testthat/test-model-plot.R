@@ -52,7 +52,7 @@ test_that("a layout depends on sizes and edges only", {
   layout <- lay_out(graph$sizes, graph$edges, 0.1)
   set.seed(99)
   expect_identical(lay_out(graph$sizes, graph$edges, 0.1), layout)
-  expect_identical(lay_out(graph$sizes, graph$edges[nrow(graph$edges):1, ], 0.1)$boxes, layout$boxes)
+  expect_identical(lay_out(graph$sizes, graph$edges[rev(seq_len(nrow(graph$edges))), ], 0.1)$boxes, layout$boxes)
   one <- lay_out(cbind(2, 1), matrix(0L, 0L, 2L), 0.1)
   expect_equal(one$size, c(2, 1))
   expect_identical(one$edges, list())
