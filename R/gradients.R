@@ -7,7 +7,8 @@
 #'
 #' @details
 #' With \eqn{Y} the output of the call and \eqn{U} `upstream`, the gradients are those of \eqn{\sum U \circ Y}, plus
-#' \eqn{\sum U_A \circ A} with the scores \eqn{A} that the layer returns (before dropout, but after it for [layer_attention()] and [layer_additive_attention()]) where `scores_upstream` is given. They are exact derivatives of what the layer computes, with every
+#' \eqn{\sum U_A \circ A} with the scores \eqn{A} that the layer returns (before dropout, but after it for
+#' [layer_attention()] and [layer_additive_attention()]) where `scores_upstream` is given. They are exact derivatives of what the layer computes, with every
 #' mask; pairs that a mask forbids contribute exactly 0. The backward pass recomputes the scores tile by tile, so memory grows with the length, not with its square.
 #'
 #' Each input has a gradient of its own, even where the same array was given twice: in self-attention add them up. Without a `key` the value was the key too, and its

@@ -36,7 +36,6 @@ new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
 # Applies a layer to tensors: builds it if need be, infers shapes, adds a node.
 # `inputs` is a list of tensors (NULL where an argument is left out).
 apply_symbolically <- function(self, inputs, arguments = list(), call = NULL, shapes = NULL) {
-  given <- Filter(is_symbolic, inputs)
   sizes <- lapply(inputs, function(tensor) if (is_symbolic(tensor)) tensor[["shape"]])
   if (is.null(shapes)) shapes <- layer_call_shapes(self, sizes, arguments, call)
   if (!self$built) layer_build(self, if ("query" %in% names(sizes)) call_sizes(sizes) else Filter(Negate(is.null), sizes), call)

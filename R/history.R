@@ -13,7 +13,8 @@
 #' @param smooth Whether to draw a smooth line through ten epochs or more.
 #' @param theme_bw Whether to use ggplot2's black and white theme.
 #' @return `print()`: the history, invisibly. `as.data.frame()`: a data frame of the columns `epoch`, `value` (`NA` for epochs that early stopping saved),
-#'   `metric` and `data` ("training" or "validation"). `plot()`: a plot of ggplot2, or nothing, invisibly, with base graphics.
+#'   `metric` and `data` ("training" or "validation"). `plot()` draws, also within loops and functions, and gives the plot of ggplot2, invisibly; with base graphics
+#'   `NULL`. `ggplot2::autoplot()` gives the plot without drawing it, to add to: `autoplot(history) + ggplot2::theme_minimal()`.
 #' @family training
 #' @examples
 #' input <- keras_input(3)
@@ -76,6 +77,26 @@ plot.keras_training_history <- function(x, y, metrics = NULL, method = c("auto",
                                         theme_bw = getOption("keras.plot.history.theme_bw", FALSE), ...) {
   call <- environment()
   method <- check_choice(method[[1L]], "method", c("auto", "ggplot2", "base"), call = call)
+  table <- history_table(x, metrics, call)
+  if (method == "auto") method <- if (requireNamespace("ggplot2", quietly = TRUE)) "ggplot2" else "base"
+  if (method == "base") return(plot_history_base(table, isTRUE(smooth), ...))
+  if (!requireNamespace("ggplot2", quietly = TRUE)) {
+    abort_attentive("state", "The package ggplot2 is not installed.", hint = "`method = \"base\"` needs nothing else.", call = call)
+  }
+  figure <- plot_history_ggplot(table, isTRUE(smooth), isTRUE(theme_bw))
+  # not left to the console: it prints nothing within a loop or a function
+  print(figure)
+  invisible(figure)
+}
+
+#' @exportS3Method ggplot2::autoplot
+autoplot.keras_training_history <- function(object, metrics = NULL, smooth = getOption("keras.plot.history.smooth", TRUE),
+                                            theme_bw = getOption("keras.plot.history.theme_bw", FALSE), ...) {
+  plot_history_ggplot(history_table(object, metrics, environment()), isTRUE(smooth), isTRUE(theme_bw))
+}
+
+# The values to draw.
+history_table <- function(x, metrics = NULL, call = NULL) {
   table <- as.data.frame(x)
   known <- levels(table$metric)
   if (!is.null(metrics)) {
@@ -88,12 +109,7 @@ plot.keras_training_history <- function(x, y, metrics = NULL, method = c("auto",
   }
   table <- table[!is.na(table$value), ]
   if (nrow(table) == 0L) abort_attentive("state", "There is nothing to plot: no epoch was finished.", call = call)
-  if (method == "auto") method <- if (requireNamespace("ggplot2", quietly = TRUE)) "ggplot2" else "base"
-  if (method == "base") return(plot_history_base(table, isTRUE(smooth), ...))
-  if (!requireNamespace("ggplot2", quietly = TRUE)) {
-    abort_attentive("state", "The package ggplot2 is not installed.", hint = "`method = \"base\"` needs nothing else.", call = call)
-  }
-  plot_history_ggplot(table, isTRUE(smooth), isTRUE(theme_bw))
+  table
 }
 
 plot_history_ggplot <- function(table, smooth, theme_bw) {
@@ -126,7 +142,8 @@ plot_history_base <- function(table, smooth, ...) {
   colors <- c(training = "#1b6ca8", validation = "#d1495b")
   for (panel in panels) {
     part <- table[table$metric == panel, ]
-    graphics::plot(range(table$epoch), range(part$value[is.finite(part$value)]), type = "n", xlab = "epoch", ylab = panel, ...)
+    graphics::plot(range(table$epoch), range(part$value[is.finite(part$value)]), type = "n", xlab = "epoch", ylab = panel, xaxt = "n", ...)
+    graphics::axis(1, unique(floor(pretty(table$epoch))))
     for (data in unique(as.character(part$data))) {
       of <- part[part$data == data, ]
       graphics::points(of$epoch, of$value, col = colors[[data]], pch = 19L)

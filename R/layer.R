@@ -457,7 +457,9 @@ from_config <- function(config, custom_objects = NULL) {
 # Showing ----------------------------------------------------------------------
 
 #' @export
-format.attentive_layer <- function(x, ...) {
+format.attentive_layer <- function(x, ...) layer_line(x)
+
+layer_line <- function(x) {
   self <- layer_self(x)
   sprintf(
     "<%s \"%s\": %s, %s, %s>", self$class_name, self$name, layer_property(self, ".summary"), self$dtype,
@@ -482,7 +484,7 @@ print.attentive_layer <- function(x, ...) {
 summary.attentive_layer <- function(object, ...) print(object)
 
 #' @export
-str.attentive_layer <- function(object, ...) cat(format(object), "\n", sep = "")
+str.attentive_layer <- function(object, ...) cat(layer_line(object), "\n", sep = "")
 
 #' @method all.equal attentive_layer
 #' @export

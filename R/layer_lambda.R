@@ -6,8 +6,9 @@
 #' @details
 #' In such a function a vector stands for the last axis: `x * c(1, 2)` scales two columns.
 #'
-#' Any other function is called with arrays whenever the model runs. It must work on each row alone, whatever the number of rows, which is tried once. Such a model predicts; it is trained only where no weight stands before the function, since R
-#' functions have no gradient. Weights of layers that the function uses are not those of the model: make such layers outside and apply them one by one.
+#' Any other function is called with arrays whenever the model runs. It must work on each row alone, whatever the number of rows, which is tried once. Such a model predicts;
+#' it is trained only where no weight stands before the function, since R functions have no gradient. Weights of layers that the function uses are not those of the
+#' model: make such layers outside and apply them one by one.
 #'
 #' @section Shapes:
 #' What comes out has the shape that the function gives. For a function of arrays it is found by trying, or is `output_shape`. Masks end here.

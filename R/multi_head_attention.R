@@ -307,7 +307,6 @@ check_input_shapes <- function(shapes, call = NULL) {
   }
   if (is.null(shapes$value)) shapes$value <- shapes$query
   if (is.null(shapes$key)) shapes$key <- shapes$value
-  rank <- length(shapes$query)
   for (arg in names(shapes)) {
     if (length(shapes[[arg]]) < 3L) abort_rank(shapes[[arg]], paste0(arg, "_shape"), call)
     size <- shapes[[arg]][[length(shapes[[arg]])]]

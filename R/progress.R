@@ -15,10 +15,15 @@ automatic_verbosity <- function(quiet = 0L) {
   if (can_redraw()) 1L else 2L
 }
 
-# Whether a line can be drawn over: a terminal, RStudio's console.
+# Whether a line can be drawn over: on a terminal, in the console of a graphical front end. Not in a file, a pipe, a document or a
+# background job, nor where output is collected.
 can_redraw <- function() {
-  if (sink.number() > 0L) return(FALSE)
-  isatty(stdout()) || (interactive() && nzchar(Sys.getenv("RSTUDIO")))
+  if (sink.number() > 0L || isTRUE(getOption("knitr.in.progress")) || identical(Sys.getenv("TERM"), "dumb")) return(FALSE)
+  isatty(stdout()) || (interactive() && has_console())
+}
+
+has_console <- function() {
+  .Platform$GUI %in% c("RStudio", "Rgui", "AQUA") || nzchar(Sys.getenv("RSTUDIO")) || nzchar(Sys.getenv("POSITRON"))
 }
 
 new_progress <- function(verbose, epochs, steps, interval = 0.1) {

@@ -40,10 +40,32 @@ test_that("it plots with base graphics and with ggplot2", {
   expect_error(plot(history, method = "lattice"), class = "attentive_error_argument")
   expect_error(plot(new_history(list(epochs = 2L))), class = "attentive_error_state")
   skip_if_not_installed("ggplot2")
-  figure <- plot(history)
+  expect_invisible(figure <- plot(history))
   expect_s3_class(figure, "ggplot")
-  expect_silent(print(figure))
-  expect_silent(print(plot(long, theme_bw = TRUE, smooth = FALSE)))
+  expect_silent(plot(long, theme_bw = TRUE, smooth = FALSE))
   expect_s3_class(plot(history, metrics = "loss"), "ggplot")
-  expect_silent(print(plot(new_history(list(epochs = 1L), list(loss = 0.5, val_loss = 1)))))
+  expect_silent(plot(new_history(list(epochs = 1L), list(loss = 0.5, val_loss = 1))))
+})
+
+# The number of pages that an expression draws.
+pages <- function(expr) {
+  grDevices::pdf(NULL)
+  withr::defer(grDevices::dev.off())
+  drawn <- 0L
+  hooks <- c("before.plot.new", "before.grid.newpage")
+  before <- lapply(hooks, getHook)
+  for (hook in hooks) setHook(hook, function(...) drawn <<- drawn + 1L)
+  withr::defer(Map(setHook, hooks, before, "replace"))
+  force(expr)
+  drawn
+}
+
+test_that("a plot is drawn once, also within a loop; autoplot() only makes it", {
+  expect_identical(pages(for (i in 1:3) plot(history, method = "base", metrics = "loss")), 3L)
+  skip_if_not_installed("ggplot2")
+  expect_identical(pages(for (i in 1:3) plot(history)), 3L)
+  expect_identical(pages(lapply(1:2, function(i) plot(history))), 2L)
+  expect_identical(pages(figure <- ggplot2::autoplot(history)), 0L)
+  expect_s3_class(figure, "ggplot")
+  expect_error(ggplot2::autoplot(history, metrics = "los"), class = "attentive_error_name")
 })

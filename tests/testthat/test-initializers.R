@@ -106,10 +106,12 @@ test_that("set.seed() governs draws, a seed overrides it", {
 })
 
 test_that("R's stream advances by two draws, however many values are made", {
-  after <- function(code) withr::with_seed(7, {
-    force(code)
-    stats::runif(1)
-  })
+  after <- function(code) {
+    withr::with_seed(7, {
+      force(code)
+      stats::runif(1)
+    })
+  }
   third <- withr::with_seed(7, stats::runif(3)[[3]])
   expect_identical(after(initializer_he_normal()(3)), third)
   expect_identical(after(initializer_random_uniform()(c(300, 200))), third)

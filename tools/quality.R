@@ -1,0 +1,152 @@
+# Looks at the code with other people's tools: lintr, clang-tidy, covr and gcov.
+#
+#   Rscript tools/quality.R [lint] [tidy] [coverage] [engine] [--all] [--since=REF]
+#
+#   lint       lintr over R/, tests/ and tools/; .lintr says what is left out. Fails with any finding.
+#   tidy       clang-tidy over the sources of src/engine that differ from REF (HEAD), or --all of them; .clang-tidy says which checks. Fails with any finding.
+#   coverage   the lines of R/ that R's tests run. Fails under 90 %.
+#   engine     the lines of src/engine that tests/engine runs. Fails under 95 %. Takes minutes.
+#
+# Without a name all four. What a tool that is not here would have told is said to be skipped. The status is 0 only where nothing failed.
+
+local({
+  file <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
+  sys.source(file.path(if (length(file) == 1L) dirname(file) else "tools", "setup.R"), envir = globalenv())
+})
+root <- package_root()
+setwd(root)
+
+# Limits in percent of the lines.
+limits <- c(R = 90, engine = 95)
+
+say <- function(...) cat(sprintf(...), "\n", sep = "")
+# What each part gives: TRUE, FALSE, or NA where it could not be done.
+skip <- function(what, needs) {
+  say("skipped   %s: %s is not here", what, needs)
+  NA
+}
+
+lint <- function() {
+  if (!requireNamespace("lintr", quietly = TRUE)) return(skip("lint", "the R package lintr"))
+  found <- unlist(lapply(c("R", "tests", "tools"), function(folder) {
+    # excluded files count from the folder that is looked at
+    excluded <- c("RcppExports.R", file.path("testthat", "scripts"))
+    lints <- unclass(lintr::lint_dir(folder, exclusions = as.list(excluded[file.exists(file.path(folder, excluded))]), parse_settings = TRUE))
+    lapply(lints, function(one) c(list(path = file.path(folder, one$filename)), one))
+  }), recursive = FALSE)
+  for (one in found) say("%s:%d: %s [%s]", one$path, one$line_number, one$message, one$linter)
+  say("lint: %d findings", length(found))
+  length(found) == 0L
+}
+
+changed_since <- function(reference) {
+  ask <- function(...) suppressWarnings(system2("git", c(...), stdout = TRUE, stderr = FALSE))
+  c(ask("diff", "--name-only", reference, "--", "src/engine"), ask("ls-files", "--others", "--exclude-standard", "src/engine"))
+}
+
+tidy <- function(all, reference) {
+  if (!nzchar(Sys.which("clang-tidy"))) return(skip("tidy", "clang-tidy"))
+  sources <- list.files("src/engine", "[.]cpp$", recursive = TRUE, full.names = TRUE)
+  if (!all) sources <- intersect(sources, changed_since(reference))
+  if (length(sources) == 0L) {
+    say("tidy: no source of the engine differs from %s; --all looks at every one", reference)
+    return(TRUE)
+  }
+  flags <- c("-std=c++17", "-pthread", "-Isrc/engine", "-isystem", shQuote(system.file("include", package = "RcppEigen")))
+  found <- character()
+  for (source in sources) {
+    lines <- suppressWarnings(system2("clang-tidy", c("--quiet", source, "--", flags), stdout = TRUE, stderr = FALSE, timeout = 300))
+    if (identical(attr(lines, "status"), 124L)) say("%s: took more than five minutes, not looked at", source)
+    found <- union(found, grep("(warning|error): .*\\[[a-z]", lines, value = TRUE))
+  }
+  found <- sub(paste0(root, "/"), "", found, fixed = TRUE)
+  if (length(found) > 0L) cat(found, sep = "\n")
+  say("tidy: %d findings in %d sources", length(found), length(sources))
+  length(found) == 0L
+}
+
+# Prints the shares of the files, the lowest first, and that of all; `lines` has the columns file and run.
+report <- function(what, lines, limit) {
+  share <- sort(100 * tapply(lines$run, lines$file, mean))
+  low <- share[share < limit]
+  if (length(low) > 0L) cat(sprintf("  %5.1f %%  %s\n", low, names(low)), sep = "")
+  all <- 100 * mean(lines$run)
+  say("%s: %.1f %% of %d lines run, at least %d %% must", what, all, nrow(lines), limit)
+  all >= limit
+}
+
+# The package in a folder of its own, so that nothing is left in this one.
+copy_of_package <- function(folder) {
+  dir.create(folder)
+  entries <- c("DESCRIPTION", "NAMESPACE", "LICENSE", "R", "src", "man", "inst", "tests")
+  invisible(file.copy(entries[file.exists(entries)], folder, recursive = TRUE, copy.date = TRUE))
+}
+
+coverage <- function() {
+  if (!requireNamespace("covr", quietly = TRUE)) return(skip("coverage", "the R package covr"))
+  use_library()
+  work <- tempfile("coverage")
+  on.exit(unlink(work, recursive = TRUE))
+  copy_of_package(work)
+  shared <- file.path(dirname(root), "shared")
+  if (dir.exists(shared) && !nzchar(Sys.getenv("ATTENTIVE_SHARED"))) Sys.setenv(ATTENTIVE_SHARED = shared)
+  Sys.setenv(NOT_CRAN = "true")
+  options(covr.flags = character()) # the C++ has its own part
+  if (!nzchar(Sys.getenv("MAKEFLAGS"))) Sys.setenv(MAKEFLAGS = paste0("-j", jobs()))
+  tests <- sprintf(
+    "testthat::test_dir(%s, package = 'attentive', load_package = 'installed', reporter = 'silent', stop_on_failure = FALSE)",
+    encodeString(file.path(work, "tests", "testthat"), quote = "'")
+  )
+  counted <- covr::package_coverage(work, type = "none", code = tests, quiet = TRUE)
+  table <- as.data.frame(counted)
+  table <- table[table$filename != "R/RcppExports.R" & grepl("^R/", table$filename), ]
+  # a line is run where any expression on it is
+  lines <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, line = table$first_line), any)
+  none <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, fun = table$functions), any)
+  none <- none[!none$run, ]
+  if (nrow(none) > 0L) cat(sprintf("  never called: %s (%s)\n", none$fun, none$file), sep = "")
+  report("R", lines, limits[["R"]])
+}
+
+engine <- function() {
+  if (!nzchar(Sys.which("gcov"))) return(skip("engine", "gcov"))
+  build <- tempfile("engine")
+  on.exit(unlink(build, recursive = TRUE))
+  dir.create(build)
+  Sys.setenv(CXXFLAGS = "-O1 --coverage", ATTENTIVE_BUILD = build)
+  status <- system2("bash", "tests/engine/run", stdout = file.path(build, "log"), stderr = file.path(build, "log"))
+  say("engine: tests: %s", utils::tail(readLines(file.path(build, "log"), warn = FALSE), 1L))
+  notes <- list.files(build, "^src_.*[.]gcda$", recursive = TRUE, full.names = TRUE)
+  # what no test links has no counts: its notes alone say which lines it has
+  unused <- list.files(build, "^src_.*[.]gcno$", recursive = TRUE, full.names = TRUE)
+  unused <- unused[!file.exists(sub("gcno$", "gcda", unused))]
+  lines <- do.call(rbind, lapply(c(notes, unused), gcov_lines))
+  lines <- stats::aggregate(list(run = lines$run), lines[c("file", "line")], any)
+  report("engine", lines, limits[["engine"]]) && status == 0L
+}
+
+# The lines of src/engine that one object has, and whether they were run.
+gcov_lines <- function(notes) {
+  text <- suppressWarnings(system2("gcov", c("--stdout", shQuote(notes)), stdout = TRUE, stderr = FALSE))
+  fields <- regmatches(text, regexec("^ *([^:]+): *([0-9]+):(.*)$", text))
+  fields <- fields[lengths(fields) == 4L]
+  count <- vapply(fields, `[[`, "", 2L)
+  line <- as.integer(vapply(fields, `[[`, "", 3L))
+  rest <- vapply(fields, `[[`, "", 4L)
+  begins <- line == 0L & startsWith(rest, "Source:")
+  file <- c("", substring(rest[begins], 8L))[cumsum(begins) + 1L]
+  keep <- line > 0L & count != "-" & grepl("(^|/)src/engine/", file)
+  data.frame(file = sub("^.*src/engine/", "", file[keep]), line = line[keep], run = grepl("^[1-9]", count[keep]))
+}
+
+arguments <- commandArgs(TRUE)
+parts <- c("lint", "tidy", "coverage", "engine")
+reference <- c(sub("^--since=", "", grep("^--since=", arguments, value = TRUE)), "HEAD")[[1L]]
+wanted <- grep("^--", arguments, value = TRUE, invert = TRUE)
+if (length(setdiff(wanted, parts)) > 0L) stop("There is no part \"", setdiff(wanted, parts)[[1L]], "\": ", toString(parts), call. = FALSE)
+if (length(wanted) == 0L) wanted <- parts
+results <- vapply(wanted, function(part) {
+  switch(part, lint = lint(), tidy = tidy("--all" %in% arguments, reference), coverage = coverage(), engine = engine())
+}, NA)
+say("%d passed, %d failed, %d skipped", sum(results, na.rm = TRUE), sum(!results, na.rm = TRUE), sum(is.na(results)))
+if (any(!results, na.rm = TRUE)) quit(status = 1L)
