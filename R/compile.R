@@ -21,7 +21,7 @@ generics::fit
 #' Compiling again sets everything anew; a new optimizer starts at step 0. Weights stay as they are. Which weights are frozen is looked at in each call of `fit()`.
 #'
 #' @param object A model.
-#' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w".
+#' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w", "adagrad" and so on.
 #' @param loss A loss ([loss_mean_squared_error()]) or its name, or a list of them, one for each output.
 #' @param metrics Names of metrics or metrics ([metric_binary_accuracy()]), as a vector or a list.
 #' @param ... Nothing.
@@ -256,12 +256,12 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   slots <- rep(list(NULL), length(variables))
   if (update) slots[trained] <- optimizer_slots(optimizer, variables[trained])
   config <- optimizer[["config"]]
-  own <- c("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", setdiff(names(config), names(formals(optimizer_sgd))), "momentum", "nesterov")
+  options <- Filter(Negate(is.null), config[setdiff(names(config), c("name", "learning_rate", "loss_scale_factor"))])
   plan <- list(
     losses = engine_losses(resolved, data$truths, data$shapes), metrics = lapply(metrics, function(metric) metric$engine),
     shapes = lapply(variables, function(variable) variable[["shape"]]), trainable = trained,
     penalties = lapply(variables, engine_regularizer), constraints = lapply(variables, engine_restriction),
-    optimizer = if (update) c(list(kind = optimizer[["kind"]]), Filter(Negate(is.null), config[intersect(own, names(config))])),
+    optimizer = if (update) c(list(kind = optimizer[["kind"]]), options),
     stop_on_nan = TRUE
   )
   list(

@@ -154,9 +154,12 @@ train <- function(run) {
   })
   notify(run, "on_train_begin")
   tryCatch(
-    with_engine_errors(for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
-      train_epoch(run, epoch)
-      if (run$self$stop_training) break
+    with_engine_errors({
+      for (epoch in seq_len(max(0L, run$epochs - run$first_epoch + 1L)) + run$first_epoch - 1L) {
+        train_epoch(run, epoch)
+        if (run$self$stop_training) break
+      }
+      restore_averages(run$optimizer, run$trainer$variables[!vapply(run$trainer$slots, is.null, NA)])
     }, run$call),
     interrupt = function(condition) {
       progress_leave(run$progress)

@@ -354,7 +354,7 @@ count_weights <- function(weights) sum(0, vapply(weights, function(w) prod(w[["s
 #' `get_config()` gives what is needed to make the same object again, without weights; `from_config()` makes it. Names, order and nesting
 #' of the entries are those of Keras.
 #'
-#' @param object A layer, a model, or an initializer, regularizer or constraint.
+#' @param object A layer, a model, an initializer, regularizer or constraint, an optimizer, a learning rate schedule, a loss or a metric.
 #' @param config What `get_config()` gave; or a list with `class_name` and `config`, as Keras writes it into its files. Unknown entries,
 #'   which a newer version may have written, are ignored with a warning.
 #' @param custom_objects Classes and functions of your own that the configuration names, as `list(Name = Name)`.
@@ -431,6 +431,8 @@ from_config <- function(config, custom_objects = NULL) {
     )
   }
   if (class_name %in% c("Functional", "Sequential", "Model")) return(model_from_config(class_name, config, custom_objects, environment()))
+  trainer <- training_object_of_class(class_name, config)
+  if (!is.null(trainer)) return(trainer)
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
   if (is.null(make)) {

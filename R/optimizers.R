@@ -18,18 +18,32 @@
 #'   \eqn{w \leftarrow w - \eta \sqrt{1 - \beta_2^t} / (1 - \beta_1^t) \, m / (\sqrt{v} + \epsilon)}; `amsgrad` takes the largest \eqn{v} so far.
 #' * *AdamW*: Adam with weight decay.
 #'
+#' More of them are in [optimizer_adagrad()] and its neighbours.
+#'
 #' One step does, in this order: clip the gradients, decay the weights (\eqn{w \leftarrow w - \eta \lambda w}, for every optimizer that is given a
-#' `weight_decay` \eqn{\lambda}, and for every weight, biases too), update, apply constraints.
+#' `weight_decay` \eqn{\lambda}, and for every weight, biases too), update, average the weights (`use_ema`), apply constraints.
+#'
+#' With `gradient_accumulation_steps` \eqn{n}, \eqn{n - 1} of \eqn{n} batches only add up their gradients, unclipped; the last takes the mean of all \eqn{n} and
+#' updates the weights with it. What is left over at the end of a training counts at the beginning of the next.
+#'
+#' With `use_ema` the optimizer keeps a running mean of the weights after each batch, \eqn{a \leftarrow \alpha a + (1 - \alpha) w} with
+#' \eqn{\alpha} the `ema_momentum`, at first \eqn{a = w}. [fit()][fit.attentive_model] ends with the weights set to it; so does every update whose
+#' number is a multiple of `ema_overwrite_frequency`.
 #'
 #' An optimizer has the fields `learning_rate`, which can be set between calls of `fit()` (`model$optimizer$learning_rate <- 1e-4`), and
-#' `iterations`, the number of steps so far. It remembers its state in a saved model, so that training goes on as if it had not been interrupted.
+#' `iterations`, the number of updates so far. It remembers its state in a saved model, so that training goes on as if it had not been interrupted.
 #'
-#' @param learning_rate The size of a step: a number, or a function of the number of steps so far (0 at the first).
+#' @param learning_rate The size of a step: a number, a schedule ([learning_rate_schedules]), or a function of the number of batches so far (0 at the first).
 #' @param momentum,nesterov How much of the last step is kept, from 0 to 1, and whether to look ahead.
 #' @param weight_decay The share of a weight that is taken away in each step, times the learning rate. `NULL` means none.
 #' @param clipnorm,clipvalue,global_clipnorm At most one of them: the largest norm of the gradient of each weight; the largest absolute value; the largest
 #'   norm of all gradients together.
-#' @param use_ema,ema_momentum,ema_overwrite_frequency,loss_scale_factor,gradient_accumulation_steps Not available yet; their defaults are accepted.
+#' @param use_ema Whether to keep a running mean of the weights.
+#' @param ema_momentum How slowly it forgets, from 0 to 1.
+#' @param ema_overwrite_frequency After how many updates the weights are set to it, again and again; `NULL` for at the end of `fit()` only.
+#' @param gradient_accumulation_steps How many batches share an update, at least 2; `NULL` for one.
+#' @param loss_scale_factor A number above 0. It is accepted for compatibility: in Keras it keeps small gradients from vanishing in half precision, and goes out again
+#'   before they are used; here gradients are never in half precision.
 #' @param name The optimizer's name.
 #' @param ... Nothing.
 #' @param rho,beta_1,beta_2 How slowly running means forget, from 0 to 1.
@@ -41,7 +55,7 @@
 #' A whole number such as `1L` is a learning rate too, and `momentum = 0L` is fine. A learning rate read back is the number that was given, not the
 #' nearest one in single precision.
 #' @section Errors:
-#' `attentive_error_argument` for a value that is out of range or two ways of clipping; `attentive_error_not_yet` for what is known to Keras but not available.
+#' `attentive_error_argument` for a value that is out of range or two ways of clipping.
 #' @source Momentum: I. Sutskever et al. (2013), On the importance of initialization and momentum in deep learning. RMSprop: T. Tieleman and
 #'   G. Hinton (2012), Lecture 6.5. Adam: D. Kingma and J. Ba (2014), \doi{10.48550/arXiv.1412.6980}. AMSGrad: S. Reddi et al. (2018),
 #'   \doi{10.48550/arXiv.1904.09237}. AdamW: I. Loshchilov and F. Hutter (2017), \doi{10.48550/arXiv.1711.05101}.
@@ -113,7 +127,7 @@ common_options <- function(given, dots, call) {
   rate <- given$learning_rate
   if (!is.function(rate)) {
     rate <- check_number(if (inherits(rate, "attentive_variable")) as.double(rate) else rate, "learning_rate", 0, call = call,
-      hint = "It may also be a function of the number of steps so far.")
+      hint = "It may also be a schedule such as `learning_rate_schedule_cosine_decay()`, or a function of the number of steps so far.")
   }
   clips <- c("clipnorm", "clipvalue", "global_clipnorm")
   for (arg in c("weight_decay", clips)) given[arg] <- list(check_number(given[[arg]], arg, 0, null = TRUE, call = call))
@@ -123,26 +137,54 @@ common_options <- function(given, dots, call) {
       arg = set[[1L]], call = call
     )
   }
-  later <- c(if (!isFALSE(given$use_ema)) "use_ema", if (!is.null(given$loss_scale_factor)) "loss_scale_factor",
-    if (!is.null(given$gradient_accumulation_steps)) "gradient_accumulation_steps")
-  if (length(later) > 0L) {
-    abort_attentive("not_yet", sprintf("`%s` of optimizers is not available yet.", later[[1L]]), arg = later[[1L]], call = call)
+  scale <- given$loss_scale_factor
+  if (!is.null(check_number(scale, "loss_scale_factor", 0, null = TRUE, call = call)) && scale == 0) {
+    abort_argument(scale, "loss_scale_factor", "a number above 0 or NULL", call = call)
   }
   c(
     list(name = check_string(given$name, "name", call = call), learning_rate = rate), given["weight_decay"], given[clips],
-    given[c("use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps")]
+    list(
+      use_ema = check_flag(given$use_ema, "use_ema", call = call), ema_momentum = check_number(given$ema_momentum, "ema_momentum", 0, 1, call = call),
+      ema_overwrite_frequency = check_whole(given$ema_overwrite_frequency, "ema_overwrite_frequency", null = TRUE, call = call),
+      loss_scale_factor = scale,
+      gradient_accumulation_steps = check_whole(given$gradient_accumulation_steps, "gradient_accumulation_steps", min = 2L, null = TRUE, call = call)
+    )
   )
 }
 
-# The kinds: Keras's class name, and which numbers are remembered for a weight.
-optimizer_kinds <- list(
-  sgd = list(class_name = "SGD", slots = function(config) if (config$momentum > 0) "momentum"),
-  rmsprop = list(class_name = "RMSprop", slots = function(config) {
-    c("velocity", if (config$momentum > 0) "momentum", if (config$centered) "average_gradient")
-  }),
-  adam = list(class_name = "Adam", slots = function(config) c("momentum", "velocity", if (config$amsgrad) "velocity_hat")),
-  adam_w = list(class_name = "AdamW", slots = function(config) c("momentum", "velocity", if (config$amsgrad) "velocity_hat"))
-)
+# The kinds: Keras's class name, which numbers are remembered for a weight, and
+# what they are at first where that is not 0.
+optimizer_kinds <- local({
+  adam <- function(config) c("momentum", "velocity", if (config$amsgrad) "velocity_hat")
+  always <- function(...) function(config) c(...)
+  list(
+    sgd = list(class_name = "SGD", slots = function(config) if (config$momentum > 0) "momentum"),
+    rmsprop = list(class_name = "RMSprop", slots = function(config) {
+      c("velocity", if (config$momentum > 0) "momentum", if (config$centered) "average_gradient")
+    }),
+    adam = list(class_name = "Adam", slots = adam),
+    adam_w = list(class_name = "AdamW", slots = adam),
+    adagrad = list(class_name = "Adagrad", slots = always("accumulator"), first = "accumulator"),
+    adadelta = list(class_name = "Adadelta", slots = always("accumulated_grad", "accumulated_delta_var")),
+    adamax = list(class_name = "Adamax", slots = always("momentum", "norm")),
+    nadam = list(class_name = "Nadam", slots = always("momentum", "velocity")),
+    lion = list(class_name = "Lion", slots = always("momentum")),
+    ftrl = list(class_name = "Ftrl", slots = always("accumulator", "linear"), first = "accumulator"),
+    lamb = list(class_name = "Lamb", slots = always("momentum", "velocity"))
+  )
+})
+
+# In the order of the engine's slot_names().
+slot_names <- function(kind, config) {
+  c(optimizer_kinds[[kind]]$slots(config), if (config$use_ema) "average", if (!is.null(config$gradient_accumulation_steps)) "gradient_accumulator")
+}
+
+# The bytes that a slot begins with: zeros, a number, or for the running mean the weight itself.
+first_bytes <- function(optimizer, name, weight) {
+  if (name == "average") return(weight[["value"]])
+  if (!name %in% optimizer_kinds[[optimizer[["kind"]]]]$first) return(raw(length(weight[["value"]])))
+  pack_numbers(rep(optimizer[["config"]]$initial_accumulator_value, prod(weight[["shape"]])), weight[["dtype"]])
+}
 
 new_optimizer <- function(kind, own, common, call = NULL) {
   optimizer <- new.env(parent = emptyenv())
@@ -191,6 +233,20 @@ as_optimizer <- function(x, arg = "optimizer", call = NULL) {
   optimizer_constructor(kind)()
 }
 
+# An optimizer or a schedule from its configuration; NULL where the class is none.
+training_object_of_class <- function(class_name, config) {
+  kind <- names(optimizer_kinds)[match(class_name, vapply(optimizer_kinds, function(kind) kind$class_name, ""))]
+  if (!is.na(kind)) {
+    if (is.list(config$learning_rate)) config$learning_rate <- from_config(config$learning_rate)
+    make <- optimizer_constructor(kind)
+  } else {
+    kind <- names(schedule_kinds)[match(class_name, schedule_kinds)]
+    if (is.na(kind)) return(NULL)
+    make <- get(paste0("learning_rate_schedule_", kind), envir = topenv(), mode = "function")
+  }
+  do.call(make, unclass(config[intersect(names(config), names(formals(make)))]))
+}
+
 optimizer_constructor <- function(kind) get(paste0("optimizer_", kind), envir = topenv(), mode = "function")
 
 # The learning rate of the next step.
@@ -212,16 +268,24 @@ set_rate <- function(optimizer, value, arg = "learning_rate", call = NULL) {
   invisible(optimizer)
 }
 
-# The slots of these weights, made of zeros where a weight has none yet: a list
-# of lists of variables.
+# The weights that were averaged get their running means.
+restore_averages <- function(optimizer, weights) {
+  if (!optimizer[["config"]]$use_ema) return(invisible())
+  at <- match("average", slot_names(optimizer[["kind"]], optimizer[["config"]]))
+  slots <- optimizer_slots(optimizer, weights)
+  for (i in seq_along(weights)) weights[[i]][["value"]] <- slots[[i]][[at]][["value"]]
+}
+
+# The slots of these weights, made where a weight has none yet: a list of lists
+# of variables.
 optimizer_slots <- function(optimizer, weights) {
   lapply(weights, function(weight) {
     for (i in seq_along(optimizer[["trained"]])) {
       if (identical(optimizer[["trained"]][[i]], weight)) return(optimizer[["slots"]][[i]])
     }
-    slots <- lapply(optimizer_kinds[[optimizer[["kind"]]]]$slots(optimizer[["config"]]), function(name) {
+    slots <- lapply(slot_names(optimizer[["kind"]], optimizer[["config"]]), function(name) {
       path <- paste(optimizer[["config"]]$name, gsub("/", "_", weight[["path"]], fixed = TRUE), name, sep = "/")
-      new_variable(raw(length(weight[["value"]])), weight[["shape"]], weight[["dtype"]], name, path, trainable = FALSE)
+      new_variable(first_bytes(optimizer, name, weight), weight[["shape"]], weight[["dtype"]], name, path, trainable = FALSE)
     })
     optimizer[["trained"]] <- c(optimizer[["trained"]], list(weight))
     optimizer[["slots"]] <- c(optimizer[["slots"]], list(slots))
@@ -239,7 +303,10 @@ optimizer_fields <- c("name", "learning_rate", "iterations", "variables", "get_c
       if (is.function(config$learning_rate)) current_rate(x)
       x[["learning_rate"]]
     },
-    iterations = x[["iterations"]],
+    iterations = {
+      steps <- x[["config"]]$gradient_accumulation_steps
+      if (is.null(steps)) x[["iterations"]] else scalar_variable(as.double(x[["iterations"]]) %/% steps, "iteration")
+    },
     variables = c(list(x[["iterations"]], x[["learning_rate"]]), unlist(x[["slots"]], recursive = FALSE)),
     get_config = function() get_config(x),
     if (name %in% names(config)) config[[name]] else
@@ -270,10 +337,10 @@ get_config.attentive_optimizer <- function(object) {
 #' @export
 format.attentive_optimizer <- function(x, ...) {
   config <- get_config(x)
-  hidden <- c("name", "use_ema", "ema_momentum", "ema_overwrite_frequency")
+  hidden <- c("name", if (!config$use_ema) c("use_ema", "ema_momentum", "ema_overwrite_frequency"))
   shown <- setdiff(names(config)[!vapply(config, is.null, NA)], hidden)
-  values <- vapply(config[shown], function(value) if (is.function(value)) "<function>" else format(value), "")
-  sprintf("optimizer_%s(%s), %s steps", x[["kind"]], paste(shown, values, sep = " = ", collapse = ", "), format(as.double(x[["iterations"]])))
+  values <- vapply(config[shown], function(value) if (is.function(value) && !is.object(value)) "<function>" else format(value), "")
+  sprintf("optimizer_%s(%s), %s steps", x[["kind"]], paste(shown, values, sep = " = ", collapse = ", "), format(as.double(x$iterations)))
 }
 
 #' @export

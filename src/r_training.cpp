@@ -51,7 +51,11 @@
 //   rmsprop: rho = 0.9, momentum = 0, epsilon = 1e-7, centered = FALSE
 //                                                            slots: velocity (, momentum) (,
 //                                                            average_gradient)
-//   all: weight_decay = NULL, clipnorm = NULL, global_clipnorm = NULL, clipvalue = NULL
+//   adagrad, adadelta, adamax, nadam, lion, ftrl, lamb: the arguments of optimizer_*(); slots
+//   as slot_names() gives them
+//   all: weight_decay = NULL, clipnorm = NULL, global_clipnorm = NULL, clipvalue = NULL,
+//        gradient_accumulation_steps = NULL, use_ema = FALSE, ema_momentum = 0.99,
+//        ema_overwrite_frequency = NULL; then there are more slots: average, gradient_accumulator
 //
 // training_slots(training)   the names of the optimizer's slots, the same for each variable
 //
@@ -61,9 +65,9 @@
 //                from 1, 0 for none. The model's inputs are the first columns.
 //   rows         which rows of the data set, from 1
 //   variables    the program's, as build_program() gave them
-//   slots        for each variable a list of Variables (zeros at first, like the variable in
+//   slots        for each variable a list of Variables (like the variable in
 //                shape and dtype) in the order of training_slots(); NULL where it is not trained
-//   step         number of this update, from 1
+//   step         number of this step, from 1
 //   call         what dropout draws by
 //   list of
 //     loss       c(sum, weight): the total loss with penalties times the rows, and the rows
@@ -113,20 +117,22 @@ private:
 // Everything that can fail comes first: copies are made and R functions called
 // before a Variable is touched.
 template <class T>
-void update(const doorway::TrainingHandle<T> &training, const std::vector<Weight<T>> &weights,
+void update(const doorway::TrainingHandle<T> &training, std::vector<Weight<T>> &weights,
             const Rcpp::List &variables, const Rcpp::List &slots, double step,
             double learning_rate) {
   const std::size_t slot_count = slot_names(training.plan.optimizer).size();
   std::vector<Written> written;
   std::vector<UpdatedWeight<T>> targets(weights.size());
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (!weights[i].has_gradient)
+    const bool averaged =
+        training.plan.optimizer.ema_momentum && training.plan.weights[i].trainable;
+    if (!weights[i].has_gradient && !averaged)
       continue;
     written.emplace_back(variables[static_cast<R_xlen_t>(i)], training.r_constraints);
     targets[i].data = written.back().template numbers<T>();
-    targets[i].size = weights[i].size;
-    targets[i].decayed = training.plan.weights[i].decayed;
     const Index bytes = written.back().bytes();
+    targets[i].size = bytes / static_cast<Index>(sizeof(T));
+    targets[i].decayed = training.plan.weights[i].decayed;
     const Rcpp::List own = slots[static_cast<R_xlen_t>(i)];
     if (static_cast<std::size_t>(own.size()) != slot_count)
       Rcpp::stop("The optimizer has %d slots for each weight, %d came.",
@@ -138,14 +144,10 @@ void update(const doorway::TrainingHandle<T> &training, const std::vector<Weight
       targets[i].slots.push_back(written.back().template numbers<T>());
     }
   }
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (targets[i].data == nullptr)
-      continue;
-    update_weight(training.plan.optimizer, weights[i].gradient.data(), step, learning_rate,
-                  targets[i]);
-    if (training.plan.weights[i].constraint)
+  finish_step(training.plan.optimizer, step, learning_rate, weights, targets);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    if (weights[i].has_gradient && training.plan.weights[i].constraint)
       training.plan.weights[i].constraint(targets[i].data, targets[i].size);
-  }
   for (const Written &w : written)
     w.give();
 }

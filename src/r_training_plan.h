@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <map>
 
 #include "r_program.h"
 
@@ -73,13 +74,18 @@ inline OutputMetric read_metric(const Rcpp::List &list) {
 
 inline OptimizerOptions read_optimizer(const Rcpp::List &list) {
   OptimizerOptions options;
-  const std::string kind = text(list, "kind");
-  if (kind == "adam" || kind == "adam_w")
-    options.kind = OptimizerKind::adam;
-  else if (kind == "rmsprop")
-    options.kind = OptimizerKind::rmsprop;
-  else if (kind != "sgd")
-    throw std::invalid_argument("there is no optimizer \"" + kind + "\"");
+  static const std::map<std::string, OptimizerKind> kinds = {
+      {"sgd", OptimizerKind::sgd},         {"adam", OptimizerKind::adam},
+      {"adam_w", OptimizerKind::adam},     {"rmsprop", OptimizerKind::rmsprop},
+      {"adagrad", OptimizerKind::adagrad}, {"adadelta", OptimizerKind::adadelta},
+      {"adamax", OptimizerKind::adamax},   {"nadam", OptimizerKind::nadam},
+      {"lion", OptimizerKind::lion},       {"ftrl", OptimizerKind::ftrl},
+      {"lamb", OptimizerKind::lamb},
+  };
+  const auto found = kinds.find(text(list, "kind"));
+  if (found == kinds.end())
+    throw std::invalid_argument("there is no optimizer \"" + text(list, "kind") + "\"");
+  options.kind = found->second;
   options.momentum = number(list, "momentum", options.momentum);
   options.nesterov = flag(list, "nesterov");
   options.beta_1 = number(list, "beta_1", options.beta_1);
@@ -88,10 +94,19 @@ inline OptimizerOptions read_optimizer(const Rcpp::List &list) {
   options.rho = number(list, "rho", options.rho);
   options.centered = flag(list, "centered");
   options.epsilon = number(list, "epsilon", options.epsilon);
+  options.power = number(list, "learning_rate_power", options.power);
+  options.l1 = number(list, "l1_regularization_strength", 0);
+  options.l2 = number(list, "l2_regularization_strength", 0);
+  options.l2_shrinkage = number(list, "l2_shrinkage_regularization_strength", 0);
+  options.beta = number(list, "beta", 0);
   options.weight_decay = maybe(list, "weight_decay");
   options.clipnorm = maybe(list, "clipnorm");
   options.global_clipnorm = maybe(list, "global_clipnorm");
   options.clipvalue = maybe(list, "clipvalue");
+  options.accumulation = static_cast<Index>(number(list, "gradient_accumulation_steps", 1));
+  if (flag(list, "use_ema"))
+    options.ema_momentum = number(list, "ema_momentum", 0.99);
+  options.ema_overwrite = static_cast<Index>(number(list, "ema_overwrite_frequency", 0));
   return options;
 }
 

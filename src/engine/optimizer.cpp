@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <initializer_list>
 
-#include "kernels/table.h"
+#include "optimizer_rules.h"
 
 namespace attentive {
 namespace {
@@ -25,82 +27,54 @@ double global_scale(double norm, double limit) {
   return limit * std::min(1 / norm, 1 / limit) + (norm - norm);
 }
 
-template <class T>
-void sgd(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
-  if (options.momentum == 0) {
-    for (Index i = 0; i < w.size; ++i)
-      w.data[i] -= rate * g[i];
-    return;
-  }
-  const T momentum = static_cast<T>(options.momentum);
-  T *m = w.slots[0];
-  for (Index i = 0; i < w.size; ++i) {
-    const T change = rate * g[i];
-    m[i] = m[i] * momentum - change;
-    w.data[i] += options.nesterov ? m[i] * momentum - change : m[i];
-  }
-}
-
-// `rate` holds the correction of the bias; epsilon is outside of it.
-template <class T>
-void adam(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
-  const T fresh_1 = static_cast<T>(1 - options.beta_1),
-          fresh_2 = static_cast<T>(1 - options.beta_2);
-  const T epsilon = static_cast<T>(options.epsilon);
-  AdamArrays<T> arrays;
-  arrays.gradient = g;
-  arrays.momentum = w.slots[0];
-  arrays.velocity = w.slots[1];
-  arrays.largest = options.amsgrad ? w.slots[2] : nullptr;
-  arrays.weight = w.data;
-  kernels<T>().optimizer.adam(w.size, arrays, fresh_1, fresh_2, rate, epsilon);
-}
-
-// epsilon is inside the root.
-template <class T>
-void rmsprop(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
-  const T rho = static_cast<T>(options.rho), fresh = static_cast<T>(1 - options.rho);
-  const T epsilon = static_cast<T>(options.epsilon), momentum = static_cast<T>(options.momentum);
-  std::size_t next = 0;
-  T *v = w.slots[next++];
-  T *m = options.momentum > 0 ? w.slots[next++] : nullptr;
-  T *average = options.centered ? w.slots[next++] : nullptr;
-  for (Index i = 0; i < w.size; ++i) {
-    v[i] = rho * v[i] + fresh * g[i] * g[i];
-    T size = v[i] + epsilon;
-    if (average != nullptr) {
-      average[i] = rho * average[i] + fresh * g[i];
-      size = v[i] - average[i] * average[i] + epsilon;
-    }
-    T change = rate * g[i] / std::sqrt(size);
-    if (m != nullptr)
-      change = m[i] = momentum * m[i] + change;
-    w.data[i] -= change;
-  }
-}
-
 } // namespace
 
 std::vector<std::string> slot_names(const OptimizerOptions &options) {
   std::vector<std::string> names;
+  const auto add = [&](std::initializer_list<const char *> more) {
+    names.insert(names.end(), more.begin(), more.end());
+  };
   switch (options.kind) {
   case OptimizerKind::sgd:
     if (options.momentum != 0)
-      names = {"momentum"};
+      add({"momentum"});
     break;
   case OptimizerKind::adam:
-    names = {"momentum", "velocity"};
+    add({"momentum", "velocity"});
     if (options.amsgrad)
-      names.push_back("velocity_hat");
+      add({"velocity_hat"});
     break;
   case OptimizerKind::rmsprop:
-    names = {"velocity"};
+    add({"velocity"});
     if (options.momentum > 0)
-      names.push_back("momentum");
+      add({"momentum"});
     if (options.centered)
-      names.push_back("average_gradient");
+      add({"average_gradient"});
+    break;
+  case OptimizerKind::adagrad:
+    add({"accumulator"});
+    break;
+  case OptimizerKind::adadelta:
+    add({"accumulated_grad", "accumulated_delta_var"});
+    break;
+  case OptimizerKind::adamax:
+    add({"momentum", "norm"});
+    break;
+  case OptimizerKind::nadam:
+  case OptimizerKind::lamb:
+    add({"momentum", "velocity"});
+    break;
+  case OptimizerKind::lion:
+    add({"momentum"});
+    break;
+  case OptimizerKind::ftrl:
+    add({"accumulator", "linear"});
     break;
   }
+  if (options.ema_momentum)
+    add({"average"});
+  if (options.accumulation > 1)
+    add({"gradient_accumulator"});
   return names;
 }
 
@@ -130,8 +104,9 @@ void clip_gradients(const OptimizerOptions &options, std::vector<Weight<T>> &wei
 }
 
 template <class T>
-void update_weight(const OptimizerOptions &options, const T *gradient, double step,
+void update_weight(const OptimizerOptions &options, const T *gradient, double update,
                    double learning_rate, const UpdatedWeight<T> &weight) {
+  using namespace optimizer_rules;
   if (options.weight_decay && weight.decayed) {
     const T kept = static_cast<T>(*options.weight_decay * learning_rate);
     for (Index i = 0; i < weight.size; ++i)
@@ -144,16 +119,85 @@ void update_weight(const OptimizerOptions &options, const T *gradient, double st
   case OptimizerKind::rmsprop:
     return rmsprop(options, gradient, rate, weight);
   case OptimizerKind::adam:
-    const double corrected = learning_rate * std::sqrt(1 - std::pow(options.beta_2, step)) /
-                             (1 - std::pow(options.beta_1, step));
-    return adam(options, gradient, static_cast<T>(corrected), weight);
+    return adam(options, gradient, update, learning_rate, weight);
+  case OptimizerKind::adagrad:
+    return adagrad(options, gradient, rate, weight);
+  case OptimizerKind::adadelta:
+    return adadelta(options, gradient, rate, weight);
+  case OptimizerKind::adamax:
+    return adamax(options, gradient, update, learning_rate, weight);
+  case OptimizerKind::nadam:
+    return nadam(options, gradient, update, rate, weight);
+  case OptimizerKind::lion:
+    return lion(options, gradient, rate, weight);
+  case OptimizerKind::ftrl:
+    return ftrl(options, gradient, rate, weight);
+  case OptimizerKind::lamb:
+    return lamb(options, gradient, update, rate, weight);
+  }
+}
+
+namespace {
+
+// The gradients become the means over the steps, whose sums begin anew.
+template <class T>
+void take_means(Index steps, std::vector<Weight<T>> &weights,
+                const std::vector<UpdatedWeight<T>> &targets) {
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    if (targets[i].data == nullptr || !weights[i].has_gradient)
+      continue;
+    T *g = weights[i].gradient.data(), *sum = targets[i].slots.back();
+    for (Index j = 0; j < targets[i].size; ++j) {
+      g[j] = (g[j] + sum[j]) / static_cast<T>(steps);
+      sum[j] = 0;
+    }
+  }
+}
+
+// The running mean of the weights; the first steps copy them.
+template <class T>
+void average(const OptimizerOptions &options, double updates_before, T *mean,
+             const UpdatedWeight<T> &w) {
+  const T kept = updates_before == 0 ? T(0) : static_cast<T>(*options.ema_momentum);
+  for (Index i = 0; i < w.size; ++i)
+    mean[i] = kept * mean[i] + (1 - kept) * w.data[i];
+  const double overwrite = static_cast<double>(options.ema_overwrite);
+  if (overwrite > 0 && std::fmod(updates_before + 1, overwrite) == 0)
+    std::copy(mean, mean + w.size, w.data);
+}
+
+} // namespace
+
+template <class T>
+void finish_step(const OptimizerOptions &options, double step, double learning_rate,
+                 std::vector<Weight<T>> &weights, const std::vector<UpdatedWeight<T>> &targets) {
+  const double steps = static_cast<double>(options.accumulation);
+  const double updates_before = std::floor((step - 1) / steps);
+  const bool accumulates = options.accumulation > 1, updates = std::fmod(step, steps) == 0;
+  if (accumulates && updates) {
+    take_means(options.accumulation, weights, targets);
+    clip_gradients(options, weights);
+  }
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const UpdatedWeight<T> &w = targets[i];
+    if (w.data == nullptr)
+      continue;
+    if (weights[i].has_gradient && updates)
+      update_weight(options, weights[i].gradient.data(), updates_before + 1, learning_rate, w);
+    else if (weights[i].has_gradient)
+      std::transform(w.slots.back(), w.slots.back() + w.size, weights[i].gradient.data(),
+                     w.slots.back(), std::plus<T>());
+    if (options.ema_momentum)
+      average(options, updates_before, w.slots[w.slots.size() - (accumulates ? 2 : 1)], w);
   }
 }
 
 #define ATTENTIVE_INSTANTIATE(T)                                                                   \
   template void clip_gradients<T>(const OptimizerOptions &, std::vector<Weight<T>> &);             \
   template void update_weight<T>(const OptimizerOptions &, const T *, double, double,              \
-                                 const UpdatedWeight<T> &);
+                                 const UpdatedWeight<T> &);                                        \
+  template void finish_step<T>(const OptimizerOptions &, double, double, std::vector<Weight<T>> &, \
+                               const std::vector<UpdatedWeight<T>> &);
 ATTENTIVE_INSTANTIATE(float)
 ATTENTIVE_INSTANTIATE(double)
 #undef ATTENTIVE_INSTANTIATE

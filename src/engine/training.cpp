@@ -235,7 +235,7 @@ StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const 
   if (backward)
     batch.backward();
   total += penalties(program, plan, backward);
-  if (backward)
+  if (backward && plan.optimizer.accumulation <= 1)
     clip_gradients(plan.optimizer, run.weights);
   result.loss = {total * samples, samples};
   result.finite = std::isfinite(total);

@@ -78,7 +78,7 @@ struct StepResult {
 
 // Forward and everything that is computed from it for these rows. With
 // `backward` the gradients of the trained weights are there afterwards, penalties
-// included, clipped. run()'s weights, call, and execution are the caller's.
+// included, clipped unless the optimizer accumulates. run()'s weights, call, and execution are the caller's.
 template <class T>
 StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const Dataset<T> &dataset,
                         const StepColumns &columns, const Index *rows, Index count, bool backward);

@@ -39,6 +39,7 @@ textbook_step <- function(kind, o, w, g, state, t) {
     m <- o$momentum * state$m + step
     return(list(w = w - if (o$momentum > 0) m else step, state = list(v = v, m = m, a = a)))
   }
+  if (kind %in% names(adaptive_steps)) return(adaptive_steps[[kind]](o, w, g, state, t))
   if (is.null(state)) state <- list(m = zero, v = zero, most = zero)
   m <- state$m + (1 - o$beta_1) * (g - state$m)
   v <- state$v + (1 - o$beta_2) * (g^2 - state$v)
@@ -46,6 +47,56 @@ textbook_step <- function(kind, o, w, g, state, t) {
   w <- w - rate * sqrt(1 - o$beta_2^t) / (1 - o$beta_1^t) * m / (sqrt(if (o$amsgrad) most else v) + o$epsilon)
   list(w = w, state = list(m = m, v = v, most = most))
 }
+
+adaptive_steps <- list(
+  adagrad = function(o, w, g, state, t) {
+    a <- (if (is.null(state)) o$initial_accumulator_value else state$a) + g^2
+    list(w = w - o$learning_rate * g / sqrt(a + o$epsilon), state = list(a = a))
+  },
+  adadelta = function(o, w, g, state, t) {
+    if (is.null(state)) state <- list(a = 0, b = 0)
+    a <- o$rho * state$a + (1 - o$rho) * g^2
+    d <- -sqrt(state$b + o$epsilon) * g / sqrt(a + o$epsilon)
+    list(w = w + o$learning_rate * d, state = list(a = a, b = o$rho * state$b + (1 - o$rho) * d^2))
+  },
+  adamax = function(o, w, g, state, t) {
+    if (is.null(state)) state <- list(m = 0, u = 0)
+    m <- state$m + (g - state$m) * (1 - o$beta_1)
+    u <- pmax(o$beta_2 * state$u, abs(g))
+    list(w = w - o$learning_rate * m / ((1 - o$beta_1^t) * (u + o$epsilon)), state = list(m = m, u = u))
+  },
+  nadam = function(o, w, g, state, t) {
+    if (is.null(state)) state <- list(m = 0, v = 0)
+    mu <- function(t) o$beta_1 * (1 - 0.5 * 0.96^t)
+    m <- state$m + (g - state$m) * (1 - o$beta_1)
+    v <- state$v + (g^2 - state$v) * (1 - o$beta_2)
+    m_hat <- mu(t + 1) * m / (1 - prod(mu(seq_len(t + 1)))) + (1 - mu(t)) * g / (1 - prod(mu(seq_len(t))))
+    list(w = w - o$learning_rate * m_hat / (sqrt(v / (1 - o$beta_2^t)) + o$epsilon), state = list(m = m, v = v))
+  },
+  lion = function(o, w, g, state, t) {
+    m <- if (is.null(state)) 0 else state$m
+    list(w = w - o$learning_rate * sign(m * o$beta_1 + g * (1 - o$beta_1)), state = list(m = m * o$beta_2 + g * (1 - o$beta_2)))
+  },
+  ftrl = function(o, w, g, state, t) {
+    if (is.null(state)) state <- list(a = o$initial_accumulator_value, z = 0)
+    p <- o$learning_rate_power
+    rate <- o$learning_rate
+    a <- state$a + g^2
+    z <- state$z + g + 2 * o$l2_shrinkage_regularization_strength * w - (a^-p - state$a^-p) / rate * w
+    l1 <- o$l1_regularization_strength
+    w <- (pmin(pmax(z, -l1), l1) - z) / (2 * (o$l2_regularization_strength + o$beta / (2 * rate)) + a^-p / rate)
+    list(w = w, state = list(a = a, z = z))
+  },
+  lamb = function(o, w, g, state, t) {
+    if (is.null(state)) state <- list(m = 0, v = 0)
+    m <- state$m + (g - state$m) * (1 - o$beta_1)
+    v <- state$v + (g^2 - state$v) * (1 - o$beta_2)
+    d <- m / (1 - o$beta_1^t) / (sqrt(v / (1 - o$beta_2^t)) + o$epsilon)
+    norms <- sqrt(c(sum(w^2), sum(d^2)))
+    ratio <- if (all(norms > 0)) norms[[1]] / norms[[2]] else 1
+    list(w = w - ratio * o$learning_rate * d, state = list(m = m, v = v))
+  }
+)
 
 # The linear model's kernel and bias after `steps` steps on all rows, by the textbook.
 textbook_training <- function(optimizer, kernel, bias, x, y, steps) {
@@ -68,4 +119,42 @@ textbook_training <- function(optimizer, kernel, bias, x, y, steps) {
     states <- list(one$state, two$state)
   }
   list(kernel, bias)
+}
+
+# The same over `epochs` rounds through batches in order, with accumulation,
+# running means and learning rates by step. `finish` says that fit() ends here.
+textbook_batches <- function(optimizer, kernel, bias, x, y, size, epochs, finish = TRUE) {
+  o <- get_config(optimizer)
+  kind <- sub("adam_w", "adam", sub("\\(.*", "", sub("optimizer_", "", format(optimizer))))
+  schedule <- o$learning_rate
+  every <- if (is.null(o$gradient_accumulation_steps)) 1 else o$gradient_accumulation_steps
+  w <- list(kernel, bias)
+  states <- list(NULL, NULL)
+  sums <- list(0, 0)
+  means <- w
+  batches <- rep(split(seq_len(nrow(x)), (seq_len(nrow(x)) - 1) %/% size), epochs)
+  for (s in seq_along(batches)) {
+    o$learning_rate <- if (is.function(schedule)) schedule(s - 1) else schedule
+    rows <- batches[[s]]
+    error <- sweep(x[rows, , drop = FALSE] %*% w[[1]], 2, w[[2]], "+") - y[rows, , drop = FALSE]
+    upstream <- 2 * error / length(error)
+    sums <- Map(`+`, sums, list(t(x[rows, , drop = FALSE]) %*% upstream, colSums(upstream)))
+    before <- (s - 1) %/% every
+    if (s %% every == 0) {
+      g <- lapply(sums, `/`, every)
+      sums <- list(0, 0)
+      if (!is.null(o$global_clipnorm)) g <- lapply(g, `*`, min(1, o$global_clipnorm / sqrt(sum(unlist(g)^2))))
+      for (i in 1:2) {
+        made <- textbook_step(kind, o, w[[i]], g[[i]], states[[i]], before + 1)
+        w[[i]] <- made$w
+        states[i] <- list(made$state)
+      }
+    }
+    if (o$use_ema) {
+      kept <- if (before == 0) 0 else o$ema_momentum
+      means <- Map(function(a, w) kept * a + (1 - kept) * w, means, w)
+      if (!is.null(o$ema_overwrite_frequency) && (before + 1) %% o$ema_overwrite_frequency == 0) w <- means
+    }
+  }
+  if (o$use_ema && finish) means else w
 }
