@@ -1,8 +1,10 @@
-// Included by the generated RcppExports.cpp before all else. It needs neither Rcpp's
-// sugar and modules nor Eigen, whose header is switched off by its guard: both would
-// take longer to compile than the file itself.
+// Rcpp as the doorway uses it, without modules and sugar, which would double the time to
+// compile. The generated RcppExports.cpp includes this first; it would include Eigen too,
+// which nothing here needs: the guard of that header switches it off.
 #pragma once
 
-#include <Rcpp/Lightest>
+#define RCPP_NO_MODULES
+#define RCPP_NO_SUGAR
+#include <Rcpp.h>
 
 #define RcppEigen__RcppEigen__h

@@ -2,7 +2,7 @@
 // interrupts back to R. No decisions, no arithmetic.
 #pragma once
 
-#include <Rcpp/Lightest>
+#include "attentive_types.h"
 
 #include <new>
 #include <vector>

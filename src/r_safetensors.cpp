@@ -1,7 +1,7 @@
 // The doorway to safetensors files: headers and numbers as R lists and arrays.
 #include "engine/safetensors.h"
 
-#include <Rcpp/Lightest>
+#include "attentive_types.h"
 
 #include <algorithm>
 #include <climits>

@@ -4,7 +4,7 @@
 // R array of doubles. An R array [d1, ..., dk] is, number by number, a
 // row-major array [dk, ..., d1]: its shape and axes are turned round, nothing
 // is copied.
-#include <Rcpp/Lightest>
+#include "attentive_types.h"
 
 #include <algorithm>
 #include <type_traits>
