@@ -47,3 +47,8 @@ test_that("it plots with base graphics and with ggplot2", {
   expect_s3_class(plot(history, metrics = "loss"), "ggplot")
   expect_silent(print(plot(new_history(list(epochs = 1L), list(loss = 0.5, val_loss = 1)))))
 })
+
+test_that("the smooth line follows a loss that falls fast at the beginning", {
+  value <- exp(-(1:30) / 4) + 0.05
+  expect_lt(max(abs(smooth_line(1:30, value)$y - value)), 0.15 * value[[1]])
+})
