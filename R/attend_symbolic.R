@@ -68,6 +68,15 @@ add_attention_node <- function(self, tensors, arguments, call) {
   stats::setNames(made, c("attention_output", "attention_scores"))
 }
 
+# What a model computed for `tensor`: scores of attention have their class there too, so that they print and draw themselves.
+as_scores <- function(result, tensor) {
+  node <- tensor[["node"]]
+  scores <- node$arguments$scores
+  if (is_symbolic(result) || is.null(scores) || scores == 0L || tensor[["index"]] != 2L) return(result)
+  n <- max(1L, length(node$self$axes))
+  new_scores(result, heads_axis = if (scores != 2L) length(dim(result)) - 2L * n, n_axes = n)
+}
+
 # The shapes of query, value and, where there is one, key, all of them tensors.
 tensor_sizes <- function(self, tensors, call = NULL) {
   given <- Filter(Negate(is.null), tensors[array_arguments])

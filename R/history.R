@@ -135,6 +135,9 @@ plot_history_ggplot <- function(table, smooth, theme_bw) {
 
 utils::globalVariables(".data")
 
+# Near ggplot2's line. The robust default takes the first epochs, where a loss falls fast, for outliers.
+smooth_line <- function(epoch, value) stats::lowess(epoch, value, f = 0.4, iter = 0L)
+
 plot_history_base <- function(table, smooth, ...) {
   panels <- levels(droplevels(table$metric))
   old <- graphics::par(mfrow = c(length(panels), 1L), mar = c(if (length(panels) > 3L) 2 else 4, 4, 1, 1))
@@ -147,7 +150,7 @@ plot_history_base <- function(table, smooth, ...) {
     for (data in unique(as.character(part$data))) {
       of <- part[part$data == data, ]
       graphics::points(of$epoch, of$value, col = colors[[data]], pch = 19L)
-      line <- if (smooth && nrow(of) >= 10L) stats::lowess(of$epoch, of$value) else list(x = of$epoch, y = of$value)
+      line <- if (smooth && nrow(of) >= 10L) smooth_line(of$epoch, of$value) else list(x = of$epoch, y = of$value)
       graphics::lines(line$x, line$y, col = colors[[data]])
     }
     if (any(table$data == "validation")) graphics::legend("topright", names(colors), col = colors, pch = 19L, bty = "n")

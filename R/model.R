@@ -224,6 +224,7 @@ call_model <- function(self, inputs, training, mask, extra, call) {
 
 # One output, or a list of them with the names that were given.
 give_outputs <- function(self, results) {
+  results <- Map(as_scores, results, self$outputs)
   if (self$single_output) results[[1L]] else stats::setNames(results, names(self$outputs))
 }
 

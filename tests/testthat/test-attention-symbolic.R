@@ -264,3 +264,31 @@ test_that("a batch that is cut into parts gives the same, with masks of every ki
   expect_same(result[[2]], result[[1]])
   expect_same(result[[3]], model(list(x, real))[[3]])
 })
+
+test_that("scores that a model computes print and draw themselves like those of a layer", {
+  compare <- function(layer, inputs, asked = TRUE) {
+    tensors <- lapply(inputs, function(x) keras_input(dim(x)[-1]))
+    call <- if (inherits(layer, "attentive_multi_head_attention")) function(x) layer(x[[1]], x[[2]], return_attention_scores = asked) else
+      function(x) layer(x, return_attention_scores = asked)
+    model <- keras_model(tensors, call(tensors)$attention_scores)
+    own <- call(inputs)$attention_scores
+    expect_s3_class(own, "attentive_scores")
+    expect_identical(attributes(model(inputs)), attributes(own))
+    expect_identical(attributes(predict(model, inputs, verbose = 0)), attributes(own))
+    expect_identical(attributes(predict(unserialize(serialize(model, NULL)), inputs, verbose = 0)), attributes(own))
+    expect_output(print(predict(model, inputs, verbose = 0)), "Attention scores: 2 batch elements")
+  }
+  x <- array(seq(-1, 1, length.out = 2 * 3 * 4), c(2, 3, 4))
+  y <- array(seq(-1, 1, length.out = 2 * 5 * 4), c(2, 5, 4))
+  compare(layer_multi_head_attention(num_heads = 2, key_dim = 3), list(x, y))
+  compare(layer_multi_head_attention(num_heads = 2, key_dim = 3), list(x, y), "mean")
+  compare(layer_attention(), list(x, y))
+  grid <- array(seq(-1, 1, length.out = 2 * 3 * 2 * 4), c(2, 3, 2, 4))
+  compare(layer_multi_head_attention(num_heads = 2, key_dim = 3), list(grid, grid))
+  compare(layer_multi_head_attention(num_heads = 2, key_dim = 3, attention_axes = 2), list(grid, grid))
+
+  input <- keras_input(c(3, 4))
+  both <- keras_model(input, layer_multi_head_attention(num_heads = 2, key_dim = 3)(input, input, return_attention_scores = TRUE))
+  expect_identical(class(predict(both, x, verbose = 0)$attention_output), "array")
+  expect_s3_class(predict(both, x, verbose = 0)$attention_scores, "attentive_scores")
+})

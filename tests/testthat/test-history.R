@@ -69,3 +69,8 @@ test_that("a plot is drawn once, also within a loop; autoplot() only makes it", 
   expect_s3_class(figure, "ggplot")
   expect_error(ggplot2::autoplot(history, metrics = "los"), class = "attentive_error_name")
 })
+
+test_that("the smooth line follows a loss that falls fast at the beginning", {
+  value <- exp(-(1:30) / 4) + 0.05
+  expect_lt(max(abs(smooth_line(1:30, value)$y - value)), 0.15 * value[[1]])
+})
