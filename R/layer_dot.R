@@ -50,7 +50,8 @@ layer_output_shape.dot <- function(self, shapes, call = NULL) {
 layer_emit.dot <- function(self, builder, inputs, arguments) {
   values <- handle_values(inputs)
   ranks <- self$ranks
-  axes <- ifelse(self$axes < 0L, self$axes + ranks, self$axes)
+  axes <- rep_len(self$axes, 2L)
+  axes <- ifelse(axes < 0L, axes + ranks, axes)
   if (self$normalize) values <- vapply(1:2, function(i) emit_normalized(builder, values[[i]], axes[[i]]), 0L)
   # [B, rows, K] and [B, columns, K]
   flat <- lapply(1:2, function(i) {

@@ -53,8 +53,9 @@ read_index <- function(i, axis, size, call = NULL) {
   if (is_size(i)) return(list(start = i - 1L, step = 1L, count = 1L, single = TRUE))
   if (is_symbolic(i)) return(list(places = i, single = length(i[["shape"]]) == 0L))
   if (is.logical(i) && !anyNA(i)) {
-    if (is.na(size) || length(i) != size) abort_index(i, axis, size, call)
-    i <- which(i)
+    if (identical(as.vector(i), TRUE)) return(list(all = TRUE))
+    if (is.na(size) || length(i) > size || length(i) == 0L) abort_index(i, axis, size, call)
+    i <- which(rep_len(i, size))
   }
   if (!is.numeric(i) || is.object(i) || anyNA(i) || any(i != trunc(i)) || (any(i < 0) && any(i > 0))) abort_index(i, axis, size, call)
   i <- i[i != 0]
