@@ -131,3 +131,62 @@ across_take <- function(shapes, fixed, args) {
   first <- across_axis(shapes, fixed, args)
   if (fixed[[1L]]) !first else first || !fixed[[2L]]
 }
+
+shape_take_along <- function(shapes, args, call = NULL) {
+  shape <- shapes[[1L]]
+  axis <- place_axes(args$axis, shape, call) + 1L
+  places <- shapes[[2L]]
+  if (length(places) != length(shape) || any(differ_each(places[-axis], shape[-axis]))) {
+    abort_attentive("shape", sprintf("`indices` must have the sizes of `x`, %s, but along `axis`, not %s.", format_shape(shape), format_shape(places)), call = call)
+  }
+  shape[[axis]] <- places[[axis]]
+  shape
+}
+
+emit_along <- function(op) {
+  function(builder, values, args, shapes) {
+    args$axis <- axis_within(args$axis, shapes[[1L]])
+    add_node(builder, op, values, Filter(Negate(is.null), args))
+  }
+}
+
+across_along <- function(shapes, fixed, args) any(fixed) || across_axis(shapes, fixed, args)
+
+shape_argsort <- function(shapes, args, call = NULL) {
+  shape <- shapes[[1L]]
+  axis <- place_axes(args$axis, shape, call) + 1L
+  if (is.null(args$count)) return(shape)
+  if (!is.na(shape[[axis]]) && args$count > shape[[axis]]) {
+    abort_attentive("shape", sprintf("An axis of size %d has no %d largest numbers.", shape[[axis]], args$count), call = call)
+  }
+  shape[[axis]] <- as.integer(args$count)
+  shape
+}
+
+# Attention: query, key, value as [B, T, H, D]; a mask that broadcasts to [B, H, T, S].
+shape_attention <- function(shapes, args, call = NULL) {
+  query <- shapes[[1L]]
+  key <- shapes[[2L]]
+  value <- shapes[[3L]]
+  if (any(lengths(shapes[1:3]) != 4L) || differ(query[c(1L, 3L, 4L)], key[c(1L, 3L, 4L)]) || differ(key[-4L], value[-4L])) {
+    abort_attentive("shape", sprintf("`query`, `key` and `value` must be [batch, length, heads, depth] and fit together, not %s.",
+      paste(vapply(shapes[1:3], format_shape, ""), collapse = ", ")), call = call)
+  }
+  if (length(shapes) > 3L && (length(shapes[[4L]]) != 4L || is.null(broadcast_shapes(shapes[[4L]], c(query[c(1L, 3L, 2L)], key[[2L]]))))) {
+    abort_attentive("mask", sprintf("`mask` must broadcast to [batch, heads, queries, keys], %s, not have the shape %s.",
+      format_shape(c(query[c(1L, 3L, 2L)], key[[2L]])), format_shape(shapes[[4L]])), call = call)
+  }
+  c(query[-4L], value[[4L]])
+}
+
+emit_attention <- function(builder, values, args, shapes) {
+  heads_first <- vapply(values[1:3], function(value) add_node(builder, "transpose", value, list(order = c(0L, 2L, 1L, 3L))), 0L)
+  scale <- add_node(builder, "constant", integer(), list(values = args$scale))
+  query <- add_node(builder, "binary", c(heads_first[[1L]], scale), list(operation = "multiply"))
+  mask <- if (length(values) > 3L) emit_token_mask(builder, values[[4L]]) else -1L
+  made <- add_node(builder, "dot_attention", c(query, heads_first[[3L]], heads_first[[2L]]), list(attended = 1L, causal = args$is_causal),
+    masks = c(-1L, -1L, -1L, mask))
+  add_node(builder, "transpose", made, list(order = c(0L, 2L, 1L, 3L)))
+}
+
+across_attention <- function(shapes, fixed, args) any(fixed[1:3]) || (length(fixed) > 3L && fixed[[4L]] && !one_first(shapes[[4L]]))

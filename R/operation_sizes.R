@@ -24,6 +24,7 @@ split_rules <- function(rules) {
 is_batch_rule <- function(rule) ncol(rule) == 1L && rule[[1L]] == 1 && rule[[3L]] == 0
 is_number_rule <- function(rule) ncol(rule) == 1L && rule[[1L]] == 0
 uses_batch <- function(rules) {
+  if (length(rules) == 0L) return(FALSE)
   steps <- matrix(rules, 3L)
   any(steps[1L, ] == 1 & steps[3L, ] == 0)
 }

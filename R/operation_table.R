@@ -108,6 +108,10 @@ operation_table <- list(
   stack = operation("Stack", shape_stack, emit_stack, "promote", across_stack, listed = TRUE),
   slice = operation("Slice", shape_slice, emit_slice, function(dtypes, args) dtypes_of_first(dtypes), across_slice, "core"),
   take = operation("Take", shape_take, emit_take, function(dtypes, args) dtypes_of_first(dtypes), across_take),
+  take_along_axis = operation("TakeAlongAxis", shape_take_along, emit_along("take_along"), function(dtypes, args) dtypes_of_first(dtypes), across_along),
+  argsort = operation("Argsort", shape_argsort, emit_along("argsort"), "int32", across_axis),
+  dot_product_attention = operation("DotProductAttention", shape_attention, emit_attention, function(dtypes, args) promote_dtypes(dtypes[1:3], TRUE),
+    across_attention, "nn"),
 
   # from sizes and numbers
   size = operation("Size", function(shapes, args, call = NULL) integer(), emit_size, "int32", across_size, "core"),

@@ -143,3 +143,154 @@ op_ndim <- function(x) length(operand_shape(as_operand(x, 1L, 1L, environment())
 #' @rdname op_shape
 #' @export
 op_size <- function(x) Reduce(function(a, b) a * b, unclass(op_shape(x)), 1L)
+
+#' Repeat and pad
+#'
+#' `op_tile()` repeats an array as a whole along its axes, `op_repeat()` every place of an axis; `op_pad()` puts numbers around it.
+#'
+#' @param x A symbolic tensor, or an array.
+#' @param repeats How often: for `op_tile()` one number an axis, for the last ones where there are fewer; for `op_repeat()` one number, or one for every place.
+#' @param axis The axis, counted from 1 with the batch as 1. `NULL`: `x` as one row.
+#' @param pad_width How many before and after: one number, `c(before, after)` for all axes, or a list or matrix with a pair for every axis.
+#' @param mode `"constant"`, `"edge"`, `"reflect"` or `"symmetric"`; all but the first need known sizes.
+#' @param constant_values What to pad with, 0 by default.
+#' @return A symbolic tensor, or an array. Source: the documentation of `keras.ops`.
+#' @inheritSection op_reshape Errors
+#' @family operations
+#' @examples
+#' op_tile(1:3, 2)
+#' op_repeat(1:3, 2, axis = 1)
+#' op_pad(matrix(1, 1, 2), list(c(0, 1), c(1, 0)))
+#' @export
+op_tile <- function(x, repeats) {
+  call <- environment()
+  x <- as_operand(x, 1L, 1L, call)
+  repeats <- check_wholes(repeats, "repeats", min = 0L, call = call)
+  missing_axes <- length(repeats) - length(operand_shape(x))
+  if (missing_axes > 0L) x <- apply_operation("expand_dims", list(x), list(axis = seq_len(missing_axes) - 1L), call)
+  repeats <- c(rep(1L, max(0L, -missing_axes)), repeats)
+  repeat_axes(x, repeats, inside = FALSE, call)
+}
+
+# Every axis `repeats` times: with a further axis before it, or after it for every place by itself.
+repeat_axes <- function(x, repeats, inside, call = NULL) {
+  shape <- op_shape(x)
+  with <- lapply(seq_along(shape), function(axis) {
+    if (repeats[[axis]] == 1L) return(list(split = shape[axis], wide = shape[axis], made = shape[axis]))
+    parts <- list(1L, shape[[axis]])
+    wide <- list(repeats[[axis]], shape[[axis]])
+    list(split = if (inside) rev(parts) else parts, wide = if (inside) rev(wide) else wide, made = list(shape[[axis]] * repeats[[axis]]))
+  })
+  part <- function(name) unlist(lapply(with, function(sizes) unclass(sizes[[name]])), recursive = FALSE)
+  if (all(repeats == 1L)) return(x)
+  op_reshape(op_broadcast_to(op_reshape(x, part("split")), part("wide")), part("made"))
+}
+
+#' @rdname op_tile
+#' @export
+op_repeat <- function(x, repeats, axis = NULL) {
+  call <- environment()
+  if (is.null(axis)) x <- op_reshape(x, -1L)
+  x <- as_operand(x, 1L, 1L, call)
+  shape <- operand_shape(x)
+  axis <- if (is.null(axis)) 0L else place_axes(check_axis(axis, "axis", call = call), shape, call)
+  repeats <- check_wholes(repeats, "repeats", min = 0L, call = call)
+  if (length(repeats) == 1L) {
+    return(repeat_axes(x, ifelse(seq_along(shape) == axis + 1L, repeats, 1L), inside = TRUE, call))
+  }
+  if (!identical(length(repeats), shape[[axis + 1L]])) {
+    abort_argument(repeats, "repeats", sprintf("one number, or one for each of the %s places", format(shape[[axis + 1L]])), call = call, class = "shape")
+  }
+  op_take(x, rep(seq_along(repeats), repeats), axis = axis + 1L)
+}
+
+#' @rdname op_tile
+#' @export
+op_pad <- function(x, pad_width, mode = "constant", constant_values = NULL) {
+  call <- environment()
+  x <- as_operand(x, 1L, 1L, call)
+  mode <- check_choice(mode, "mode", c("constant", "edge", "reflect", "symmetric"), call = call)
+  if (!is.null(constant_values) && mode != "constant") {
+    abort_argument(constant_values, "constant_values", sprintf("NULL where `mode` is \"%s\"", mode), call = call)
+  }
+  value <- if (is.null(constant_values)) 0 else check_number(constant_values, "constant_values", call = call)
+  widths <- pad_widths(pad_width, length(operand_shape(x)), call)
+  for (axis in which(rowSums(widths) > 0L)) {
+    x <- if (mode == "constant") pad_axis(x, axis, widths[axis, ], value) else pad_mirrored(x, axis, widths[axis, ], mode, call)
+  }
+  x
+}
+
+pad_widths <- function(pad_width, rank, call = NULL) {
+  given <- if (is.list(pad_width)) do.call(rbind, lapply(pad_width, rep_len, 2L)) else if (is.matrix(pad_width)) pad_width else matrix(rep_len(pad_width, 2L), 1L)
+  fits <- is.numeric(given) && ncol(given) == 2L && nrow(given) %in% c(1L, rank) && !anyNA(given) && all(given >= 0 & given == trunc(given))
+  if (!fits) abort_argument(pad_width, "pad_width", "a whole number, a pair of them, or a pair for every axis", call = call)
+  given[rep_len(seq_len(nrow(given)), rank), , drop = FALSE]
+}
+
+pad_axis <- function(x, axis, width, value) {
+  part <- function(size) {
+    if (size == 0L) return(NULL)
+    if (!is_symbolic(x)) return(op_full(replace(dim(x), axis, size), value, dtype = "float64"))
+    # sizes by reference: they hold for every part of a batch
+    rules <- axis_rules(length(x[["shape"]]))
+    at <- (axis - 1L) * 6L
+    rules[at + 1:3] <- c(0, size, 0)
+    apply_operation("fill", list(x), list(sizes = rules, start = value, step = 0, dtype = x[["dtype"]], refs = 1L))
+  }
+  made <- op_concatenate(Filter(Negate(is.null), list(part(width[[1L]]), x, part(width[[2L]]))), axis = axis)
+  if (is_symbolic(x) || is.double(x)) made else as_r_type(made, dtype_of(x))
+}
+
+pad_mirrored <- function(x, axis, width, mode, call = NULL) {
+  size <- operand_shape(x)[[axis]]
+  most <- if (mode == "reflect") size - 1L else size
+  if (is.na(size) || (mode != "edge" && any(width > most))) {
+    abort_attentive("shape", sprintf("Axis %d of what has the shape %s cannot be padded by %s in this mode.", axis, format_shape(operand_shape(x)),
+      paste(width, collapse = " and ")), hint = "`mode = \"constant\"` pads any axis.", call = call)
+  }
+  skip <- if (mode == "reflect") 1L else 0L
+  before <- if (mode == "edge") rep(1L, width[[1L]]) else rev(seq_len(width[[1L]])) + skip
+  after <- if (mode == "edge") rep(size, width[[2L]]) else size + 1L - skip - seq_len(width[[2L]])
+  op_take(x, array(c(before, seq_len(size), after)), axis = axis)
+}
+
+#' Move axes
+#'
+#' `op_swapaxes()` exchanges two axes, `op_moveaxis()` puts axes elsewhere and leaves the others in order; `op_ravel()` makes one row of all numbers.
+#'
+#' @param x A symbolic tensor, or an array.
+#' @param axis1,axis2,source,destination Axes, counted from 1 with the batch as 1; negative ones from the end.
+#' @return A symbolic tensor, or an array. Source: the documentation of `keras.ops`.
+#' @inheritSection op_reshape Errors
+#' @family operations
+#' @examples
+#' dim(op_moveaxis(array(0, 2:4), 1, -1))
+#' @export
+op_swapaxes <- function(x, axis1, axis2) {
+  call <- environment()
+  x <- as_operand(x, 1L, 1L, call)
+  shape <- operand_shape(x)
+  a <- place_axes(check_axis(axis1, "axis1", call = call), shape, call) + 1L
+  b <- place_axes(check_axis(axis2, "axis2", call = call), shape, call) + 1L
+  op_transpose(x, replace(seq_along(shape), c(a, b), c(b, a)))
+}
+
+#' @rdname op_swapaxes
+#' @export
+op_moveaxis <- function(x, source, destination) {
+  call <- environment()
+  x <- as_operand(x, 1L, 1L, call)
+  shape <- operand_shape(x)
+  from <- place_axes(check_axis(source, "source", several = TRUE, call = call), shape, call) + 1L
+  to <- place_axes(check_axis(destination, "destination", several = TRUE, call = call), shape, call) + 1L
+  if (length(from) != length(to)) abort_argument(destination, "destination", sprintf("%d axes, as many as `source`", length(from)), call = call, class = "shape")
+  order <- integer(length(shape))
+  order[to] <- from
+  order[-to] <- setdiff(seq_along(shape), from)
+  op_transpose(x, order)
+}
+
+#' @rdname op_swapaxes
+#' @export
+op_ravel <- function(x) op_reshape(x, -1L)

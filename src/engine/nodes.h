@@ -49,6 +49,10 @@
 //                              node_sizes.h, one for every axis), steps
 //   take                       x, places -> the places of axis [-1], in their shape; base [0], what
 //                              the first place is called; negative ones count from the end
+//   take_along                 x, places -> the same of each line of axis [-1] by itself; base [0];
+//                              the other sizes are those of x
+//   argsort                    x; axis [-1], decreasing, count [all], base [0]: the places of the
+//                              numbers in order, no gradient
 //   fill                       inputs for their sizes -> sizes (rules); number i is start [0] +
 //                              i * step [0]; numbers (a rule) instead of the start
 //   weight                     no input -> dims; a weight: its numbers
@@ -105,6 +109,7 @@ using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOption
 ATTENTIVE_DECLARE(make_activation_node)
 ATTENTIVE_DECLARE(make_activity_penalty_node)
 ATTENTIVE_DECLARE(make_additive_attention_node)
+ATTENTIVE_DECLARE(make_argsort_node)
 ATTENTIVE_DECLARE(make_average_pooling_node)
 ATTENTIVE_DECLARE(make_binary_node)
 ATTENTIVE_DECLARE(make_cast_node)
@@ -131,6 +136,7 @@ ATTENTIVE_DECLARE(make_reshape_node)
 ATTENTIVE_DECLARE(make_select_node)
 ATTENTIVE_DECLARE(make_slice_node)
 ATTENTIVE_DECLARE(make_stop_gradient_node)
+ATTENTIVE_DECLARE(make_take_along_node)
 ATTENTIVE_DECLARE(make_take_node)
 ATTENTIVE_DECLARE(make_token_mask_node)
 ATTENTIVE_DECLARE(make_transpose_node)
