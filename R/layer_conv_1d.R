@@ -50,9 +50,6 @@ layer_conv_1d <- function(
   }
   self$padding <- check_choice(padding, "padding", c("valid", "same", "causal"), call = call)
   self$data_format <- check_data_format(data_format, call)
-  if (self$padding == "causal" && self$data_format == "channels_first") {
-    abort_argument(padding, "padding", "\"valid\" or \"same\" with `data_format = \"channels_first\"`", call = call)
-  }
   self$groups <- check_whole(groups, "groups", call = call)
   if (self$filters %% self$groups != 0L) abort_argument(filters, "filters", sprintf("a multiple of `groups`, %d", self$groups), call = call)
   self$activation <- as_activation(activation, "activation", call)

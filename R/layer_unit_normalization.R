@@ -28,6 +28,7 @@ layer_rms_normalization <- function(object, axis = -1L, epsilon = 1e-06, ...) {
   self$axis <- check_axis(axis, "axis", several = TRUE, call = call)
   self$epsilon <- check_number(epsilon, "epsilon", 0, call = call)
   self$scale_initializer <- as_initializer("ones", "scale_initializer", call)
+  self$key <- c(0, 0) # ones are not drawn
   compose_layer(new_layer(self), object, call)
 }
 
