@@ -77,6 +77,7 @@ new_builder <- function() {
   builder$nodes <- list()
   builder$variables <- list()
   builder$selves <- list()
+  builder$watched <- list()
   builder
 }
 
@@ -122,6 +123,11 @@ count_use <- function(builder, self) {
   as.integer(earlier)
 }
 
+# For a layer whose nodes depend on whether it is frozen: the program is made anew when that changes.
+watch_trainable <- function(builder, self) {
+  builder$watched[[length(builder$watched) + 1L]] <- list(self = self, trainable = self$trainable)
+}
+
 # FALSE where a node must not train: the call said so, or that of a model around it.
 may_train <- function(builder, arguments) !builder$inference && !isFALSE(arguments$training)
 
@@ -145,7 +151,7 @@ finish_program <- function(builder, inputs, results) {
   list(
     values = builder$values, masks = builder$masks, nodes = builder$nodes, variables = builder$variables,
     inputs = as.integer(unlist(inputs)), outputs = vapply(unname(results), function(h) h$value, 0L),
-    output_masks = vapply(unname(results), function(h) h$mask, 0L), whole_batch = builder$whole_batch
+    output_masks = vapply(unname(results), function(h) h$mask, 0L), whole_batch = builder$whole_batch, watched = builder$watched
   )
 }
 

@@ -211,9 +211,9 @@ names.attentive_layer <- function(x) {
   c(layer_fields, if (!is.null(self$node) && !inherits(self, "model")) c("input", "output"), layer_property(self, NULL))
 }
 
-# All weights of a layer, or the trainable or other ones. Those of a model are those of its layers.
+# All weights of a layer, or the trainable or other ones. Those of a model or wrapper are those of its layers.
 layer_weights <- function(self, trainable = NA) {
-  if (inherits(self, "model")) return(model_weights(self, trainable))
+  if (holds_layers(self)) return(model_weights(self, trainable))
   if (is.na(trainable)) return(self$weights)
   Filter(function(weight) (self$trainable && weight[["trainable"]]) == trainable, self$weights)
 }
@@ -400,7 +400,7 @@ layer_constructors <- function() {
     Embedding = list(make = "layer_embedding"),
     Dropout = list(make = "layer_dropout"),
     Activation = list(make = "layer_activation"),
-    LayerNormalization = list(make = "layer_layer_normalization", axis = TRUE),
+    LayerNormalization = list(make = "layer_layer_normalization", axis = "axis"),
     Flatten = list(make = "layer_flatten"),
     Reshape = list(make = "layer_reshape"),
     GlobalAveragePooling1D = list(make = "layer_global_average_pooling_1d"),
@@ -411,9 +411,34 @@ layer_constructors <- function() {
     Average = list(make = "layer_average"),
     Maximum = list(make = "layer_maximum"),
     Minimum = list(make = "layer_minimum"),
-    Concatenate = list(make = "layer_concatenate", axis = TRUE),
-    Dot = list(make = "layer_dot", axis = TRUE),
-    Lambda = list(make = "layer_lambda")
+    Concatenate = list(make = "layer_concatenate", axis = "axis"),
+    Dot = list(make = "layer_dot", axis = "axes"),
+    Lambda = list(make = "layer_lambda"),
+    EinsumDense = list(make = "layer_einsum_dense"),
+    Conv1D = list(make = "layer_conv_1d"),
+    AveragePooling1D = list(make = "layer_average_pooling_1d"),
+    MaxPooling1D = list(make = "layer_max_pooling_1d"),
+    BatchNormalization = list(make = "layer_batch_normalization", axis = "axis"),
+    RMSNormalization = list(make = "layer_rms_normalization", axis = "axis"),
+    UnitNormalization = list(make = "layer_unit_normalization", axis = "axis"),
+    SpatialDropout1D = list(make = "layer_spatial_dropout_1d"),
+    GaussianNoise = list(make = "layer_gaussian_noise"),
+    GaussianDropout = list(make = "layer_gaussian_dropout"),
+    ReLU = list(make = "layer_activation_relu"),
+    LeakyReLU = list(make = "layer_activation_leaky_relu"),
+    ELU = list(make = "layer_activation_elu"),
+    PReLU = list(make = "layer_activation_parametric_relu", axis = "shared_axes"),
+    Softmax = list(make = "layer_activation_softmax", axis = "axis"),
+    Identity = list(make = "layer_identity"),
+    Rescaling = list(make = "layer_rescaling"),
+    ActivityRegularization = list(make = "layer_activity_regularization"),
+    Masking = list(make = "layer_masking"),
+    Permute = list(make = "layer_permute"),
+    RepeatVector = list(make = "layer_repeat_vector"),
+    UpSampling1D = list(make = "layer_up_sampling_1d"),
+    ZeroPadding1D = list(make = "layer_zero_padding_1d"),
+    Cropping1D = list(make = "layer_cropping_1d"),
+    TimeDistributed = list(make = "layer_time_distributed")
   )
 }
 
@@ -448,14 +473,14 @@ from_config <- function(config, custom_objects = NULL) {
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
   config <- config[!vapply(config, is.null, NA)]
   # Keras counts axes from 0, the constructors from 1
-  if (isTRUE(constructors[[class_name]]$axis)) {
-    for (entry in intersect(c("axis", "axes"), names(config))) config[[entry]] <- r_axes(config[[entry]])
-  }
+  axis <- constructors[[class_name]]$axis
+  if (!is.null(axis) && !is.null(config[[axis]])) config[[axis]] <- r_axes(config[[axis]])
   unknown <- setdiff(names(config), known)
   if (length(unknown) > 0L) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
   }
   config <- read_specifications(config[intersect(names(config), known)], custom_objects)
+  if (is.list(config$layer)) config$layer <- from_config(config$layer, custom_objects) # of a wrapper
   do.call(make, config, quote = TRUE)
 }
 

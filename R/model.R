@@ -138,7 +138,7 @@ model_weights <- function(self, trainable = NA) {
 
 collect_weights <- function(self, trainable) {
   trainable <- trainable && self$trainable
-  if (!inherits(self, "model")) {
+  if (!holds_layers(self)) {
     return(list(weights = self$weights, trainable = trainable & vapply(self$weights, function(w) w[["trainable"]], NA)))
   }
   parts <- lapply(self$layers, collect_weights, trainable)

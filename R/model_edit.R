@@ -201,6 +201,7 @@ clone_layer <- function(inner, clone_function, call = NULL) {
   }
   copy <- copy_self(inner)
   if (inherits(inner, "model")) clone_graph(inner, copy, NULL, cloning(NULL, call), call)
+  if (inherits(inner, "wrapper")) copy$layers <- lapply(inner$layers, clone_layer, NULL, call)
   copy
 }
 

@@ -24,7 +24,7 @@ layer_program <- function(self, inputs, masked) {
 
 cached_program <- function(self, signature, make) {
   program <- self$programs[[signature]]
-  if (is.null(program) || !pointer_alive(program$pointer)) {
+  if (is.null(program) || !pointer_alive(program$pointer) || !is_current(program$plan)) {
     float64 <- layer_dtype(self) == "float64"
     plan <- make()
     program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64, plan = plan)
@@ -32,6 +32,14 @@ cached_program <- function(self, signature, make) {
     self$programs[[signature]] <- program
   }
   program
+}
+
+# Whether all layers that nodes depend on are frozen, or not, as they were.
+is_current <- function(plan) {
+  for (watched in plan$watched) {
+    if (watched$self$trainable != watched$trainable) return(FALSE)
+  }
+  TRUE
 }
 
 forget_programs <- function(self) self$programs <- NULL

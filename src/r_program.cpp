@@ -4,6 +4,8 @@
 // program_create(plan, float64)       plan: what build_program() gives
 // program_run(program, inputs, variables, training, call, threads)
 //     list(outputs = list of arrays, masks = list of logical arrays or NULL, penalties = number)
+//     In training the states of the program (moving means) are written into their variables,
+//     here and in program_gradients().
 // program_gradients(program, inputs, upstream, variables, training, call, threads)
 //     upstream: for each output an array or NULL;
 //     list(outputs = , inputs = list of arrays or NULL, weights = list of arrays or NULL)
@@ -12,7 +14,9 @@
 //     the inputs are the first columns of the data set; rows count from 1, NULL: all;
 //     a list of arrays
 // pointer_alive(pointer)              FALSE for NULL and after readRDS()
-#include "r_program.h"
+#include <optional>
+
+#include "r_written.h"
 
 using namespace attentive;
 
@@ -89,15 +93,19 @@ template <class T> Rcpp::List output_arrays(Program<T> &program, const Execution
 template <class T>
 Rcpp::List run_on_arrays(Program<T> &program, const Rcpp::List &inputs, const Rcpp::List &variables,
                          bool training, double call, const Execution &execution) {
-  const doorway::BoundWeights<T> weights(program.run(), variables);
-  start(program, inputs, training, call, execution);
-  program.forward();
+  {
+    const doorway::BoundWeights<T> weights(program.run(), variables);
+    start(program, inputs, training, call, execution);
+    program.forward();
+  }
   Rcpp::List masks;
   for (std::size_t i = 0; i < program.plan().outputs.size(); ++i)
     masks.push_back(as_logical(program.output_mask(i)));
-  return Rcpp::List::create(Rcpp::Named("outputs") = output_arrays(program, execution),
-                            Rcpp::Named("masks") = masks,
-                            Rcpp::Named("penalties") = program.run().loss);
+  const Rcpp::List result = Rcpp::List::create(
+      Rcpp::Named("outputs") = output_arrays(program, execution), Rcpp::Named("masks") = masks,
+      Rcpp::Named("penalties") = program.run().loss);
+  doorway::PendingStates<T>(program.run().weights, variables, false).write();
+  return result;
 }
 
 template <class T> SEXP gradient_array(const Value<T> &value, const Execution &execution) {
@@ -118,7 +126,7 @@ template <class T>
 Rcpp::List gradients(Program<T> &program, const Rcpp::List &inputs, const Rcpp::List &upstream,
                      const Rcpp::List &variables, bool training, double call,
                      const Execution &execution) {
-  const doorway::BoundWeights<T> weights(program.run(), variables);
+  std::optional<doorway::BoundWeights<T>> weights(std::in_place, program.run(), variables);
   start(program, inputs, training, call, execution);
   program.forward();
   const Rcpp::List outputs = output_arrays(program, execution);
@@ -143,8 +151,12 @@ Rcpp::List gradients(Program<T> &program, const Rcpp::List &inputs, const Rcpp::
   for (R_xlen_t i = 0; i < variables.size(); ++i)
     d_weights.push_back(weight_gradient_array(program.run().weights[static_cast<std::size_t>(i)],
                                               variables[i], execution));
-  return Rcpp::List::create(Rcpp::Named("outputs") = outputs, Rcpp::Named("inputs") = d_inputs,
-                            Rcpp::Named("weights") = d_weights);
+  const Rcpp::List result =
+      Rcpp::List::create(Rcpp::Named("outputs") = outputs, Rcpp::Named("inputs") = d_inputs,
+                         Rcpp::Named("weights") = d_weights);
+  weights.reset();
+  doorway::PendingStates<T>(program.run().weights, variables, false).write();
+  return result;
 }
 
 template <class T>

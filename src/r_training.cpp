@@ -84,35 +84,13 @@
 // last), or fewer: [samples] weighs all that belongs to a sample.
 // Nothing is changed by a call that ends in an error or is interrupted.
 #include "r_training_plan.h"
+#include "r_written.h"
 
 using namespace attentive;
 
 namespace {
 
 // The update ------------------------------------------------------------------------
-
-// Bytes of a Variable that may be written. They are the Variable's own, unless R
-// shares them with another object, or `fresh` asks for a copy: then give() hands
-// the copy to the Variable.
-class Written {
-public:
-  Written(SEXP variable, bool fresh) : variable_(variable) {
-    SEXP raw = doorway::variable_raw(variable);
-    if (fresh || MAYBE_SHARED(raw))
-      copy_ = Rcpp::unwindProtect([&] { return Rf_duplicate(raw); });
-    raw_ = Rf_isNull(copy_) ? raw : static_cast<SEXP>(copy_);
-  }
-  template <class T> T *numbers() const { return reinterpret_cast<T *>(RAW(raw_)); }
-  Index bytes() const { return static_cast<Index>(Rf_xlength(raw_)); }
-  void give() const {
-    if (!Rf_isNull(copy_))
-      Rf_defineVar(Rf_install("value"), raw_, variable_);
-  }
-
-private:
-  SEXP variable_, raw_;
-  Rcpp::RObject copy_;
-};
 
 // Everything that can fail comes first: copies are made and R functions called
 // before a Variable is touched.
@@ -121,7 +99,8 @@ void update(const doorway::TrainingHandle<T> &training, std::vector<Weight<T>> &
             const Rcpp::List &variables, const Rcpp::List &slots, double step,
             double learning_rate) {
   const std::size_t slot_count = slot_names(training.plan.optimizer).size();
-  std::vector<Written> written;
+  const doorway::PendingStates<T> states(weights, variables, training.r_constraints);
+  std::vector<doorway::Written> written;
   std::vector<UpdatedWeight<T>> targets(weights.size());
   for (std::size_t i = 0; i < weights.size(); ++i) {
     const bool averaged =
@@ -148,8 +127,9 @@ void update(const doorway::TrainingHandle<T> &training, std::vector<Weight<T>> &
   for (std::size_t i = 0; i < weights.size(); ++i)
     if (weights[i].has_gradient && training.plan.weights[i].constraint)
       training.plan.weights[i].constraint(targets[i].data, targets[i].size);
-  for (const Written &w : written)
+  for (const doorway::Written &w : written)
     w.give();
+  states.write();
 }
 
 // Results ---------------------------------------------------------------------------

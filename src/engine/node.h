@@ -3,6 +3,7 @@
 // back. A program (program.h) is a list of nodes in order.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,12 +40,14 @@ struct MaskValue {
 };
 
 // A weight stands outside the program: R owns its numbers, which are aligned to
-// 16 bytes only.
+// 16 bytes only. What a node makes of one that is a state (a moving mean) is
+// pending: whoever ran the program writes it, where the step is not abandoned.
 template <class T> struct Weight {
   const T *data = nullptr;
   Index size = 0;
   bool wants_gradient = false, has_gradient = false;
-  Buffer<T> gradient;
+  bool has_pending = false; // written in this forward pass
+  Buffer<T> gradient, pending;
 };
 
 // Everything that nodes work on in one run.
@@ -74,6 +77,16 @@ template <class T, class Owner> GradientPlace<T> gradient_place(Owner &owner, In
     owner.gradient = Buffer<T>(size);
   const GradientPlace<T> place = {owner.gradient.data(), owner.has_gradient};
   owner.has_gradient = true;
+  return place;
+}
+
+// The numbers of a state for a node to change in place: those that a node before it
+// has left pending, at first the weight's own.
+template <class T> T *pending_place(Weight<T> &state) {
+  T *place = fit(state.pending, state.size);
+  if (!state.has_pending)
+    std::copy_n(state.data, state.size, place);
+  state.has_pending = true;
   return place;
 }
 
@@ -136,6 +149,7 @@ public:
 
   // Whether the samples of a batch may be computed apart and on any thread.
   virtual bool separable() const { return true; }
+  virtual bool separable_in_training() const { return separable(); }
 
   const NodeLinks &links() const { return links_; }
 

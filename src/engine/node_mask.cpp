@@ -41,6 +41,53 @@ private:
   T value_;
 };
 
+// A step is real if one of its features differs from a number.
+template <class T> class StepMaskNode final : public MaskNode<T> {
+public:
+  StepMaskNode(NodeLinks links, double value)
+      : MaskNode<T>(std::move(links)), value_(static_cast<T>(value)) {}
+
+  void forward(Run<T> &run) override {
+    const Value<T> &x = this->input(run);
+    MaskValue &mask = this->target(run);
+    const Index features = x.dims.back();
+    for (Index i = 0; i < mask.data.size(); ++i) {
+      const T *row = x.data.data() + i * features;
+      mask.data[i] = std::any_of(row, row + features, [this](T v) { return v != value_; });
+    }
+  }
+
+protected:
+  Dims plan_mask(Run<T> &run) override {
+    const Dims &dims = this->input(run).dims;
+    return Dims(dims.begin(), dims.end() - 1);
+  }
+
+private:
+  T value_;
+};
+
+// The first two axes of a mask as one: see fold_steps.
+template <class T> class MaskFoldNode final : public MaskNode<T> {
+public:
+  using MaskNode<T>::MaskNode;
+
+  void forward(Run<T> &run) override {
+    const MaskValue &from = *this->mask(run);
+    std::copy_n(from.data.data(), from.data.size(), this->target(run).data.data());
+  }
+
+protected:
+  Dims plan_mask(Run<T> &run) override {
+    Dims dims = this->mask(run)->dims;
+    if (dims.size() < 2)
+      throw std::invalid_argument("there are no steps along the second axis of a mask");
+    dims[1] *= dims[0];
+    dims.erase(dims.begin());
+    return dims;
+  }
+};
+
 // OR, or AND, of masks whose shapes broadcast from the right.
 template <class T> class MaskMergeNode final : public MaskNode<T> {
 public:
@@ -128,6 +175,14 @@ std::unique_ptr<Node<T>> make_token_mask_node(NodeLinks links, const NodeOptions
   return std::make_unique<TokenMaskNode<T>>(std::move(links), options.number("value", 0));
 }
 template <class T>
+std::unique_ptr<Node<T>> make_step_mask_node(NodeLinks links, const NodeOptions &options) {
+  return std::make_unique<StepMaskNode<T>>(std::move(links), options.number("value", 0));
+}
+template <class T>
+std::unique_ptr<Node<T>> make_mask_fold_node(NodeLinks links, const NodeOptions &) {
+  return std::make_unique<MaskFoldNode<T>>(std::move(links));
+}
+template <class T>
 std::unique_ptr<Node<T>> make_mask_or_node(NodeLinks links, const NodeOptions &) {
   return std::make_unique<MaskMergeNode<T>>(std::move(links), true);
 }
@@ -140,6 +195,8 @@ std::unique_ptr<Node<T>> make_mask_concatenate_node(NodeLinks links, const NodeO
   return std::make_unique<MaskConcatenateNode<T>>(std::move(links), options.number("axis", -1));
 }
 ATTENTIVE_MAKER(make_token_mask_node)
+ATTENTIVE_MAKER(make_step_mask_node)
+ATTENTIVE_MAKER(make_mask_fold_node)
 ATTENTIVE_MAKER(make_mask_or_node)
 ATTENTIVE_MAKER(make_mask_and_node)
 ATTENTIVE_MAKER(make_mask_concatenate_node)

@@ -8,7 +8,7 @@
 namespace attentive {
 namespace {
 
-enum class Statistics { mean_variance, variance, mean_square };
+enum class Statistics { mean_variance, variance, mean_square, sum_square };
 
 struct NormalizationOptions {
   std::vector<double> axes;
@@ -44,6 +44,9 @@ public:
     scratch2_ = Buffer<T>(moved);
     center_ = Buffer<T>(rows_);
     scale_ = Buffer<T>(rows_);
+    // the root of the sum is that of the mean, times a number that stands in for gamma
+    if (options_.statistics == Statistics::sum_square)
+      root_ = Buffer<T>(size_, T(1 / std::sqrt(static_cast<double>(std::max<Index>(size_, 1)))));
   }
 
   void forward(Run<T> &run) override {
@@ -93,9 +96,11 @@ private:
     norm.rows = last - first;
     norm.size = size_;
     norm.centers = centers();
-    norm.measures_center = options_.statistics != Statistics::mean_square;
-    norm.epsilon = static_cast<T>(options_.epsilon);
-    norm.gamma = gamma == nullptr ? nullptr : gamma->data;
+    const bool sums = options_.statistics == Statistics::sum_square;
+    norm.measures_center = !sums && options_.statistics != Statistics::mean_square;
+    norm.epsilon = static_cast<T>(
+        sums ? options_.epsilon / static_cast<double>(std::max<Index>(size_, 1)) : options_.epsilon);
+    norm.gamma = sums ? root_.data() : gamma == nullptr ? nullptr : gamma->data;
     norm.beta = beta == nullptr ? nullptr : beta->data;
     norm.x = x + first * size_;
     norm.center = center_.data() + first;
@@ -137,7 +142,7 @@ private:
   std::vector<std::size_t> order_;
   bool moves_ = false;
   Index rows_ = 0, size_ = 0;
-  Buffer<T> x_, scratch_, scratch2_, center_, scale_;
+  Buffer<T> x_, scratch_, scratch2_, center_, scale_, root_;
 };
 
 } // namespace
@@ -154,6 +159,8 @@ std::unique_ptr<Node<T>> make_layer_normalization_node(NodeLinks links, const No
     options.statistics = Statistics::variance;
   else if (statistics == "mean_square")
     options.statistics = Statistics::mean_square;
+  else if (statistics == "sum_square")
+    options.statistics = Statistics::sum_square;
   else if (statistics != "mean_variance")
     throw std::invalid_argument("there are no statistics \"" + statistics + "\"");
   return std::make_unique<LayerNormalizationNode<T>>(std::move(links), options);

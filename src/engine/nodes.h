@@ -27,14 +27,16 @@
 //   layer_normalization        x; weights gamma or none, beta or none, both of the sizes of the
 //                              axes, in order; axes [-1]; epsilon [0.001]; statistics:
 //                              mean_variance (the default), variance (Keras's rms_scaling: x is
-//                              not centered), mean_square (RMS normalization)
+//                              not centered), mean_square (RMS normalization), sum_square (unit
+//                              length; takes no weights)
 //   binary                     a, b; operation: add, subtract, multiply, divide, power, maximum,
 //                              minimum; shapes broadcast, lined up from the right
 //   merge                      2 or more; operation: add, subtract, multiply, average, maximum,
 //                              minimum; shapes broadcast; an input of fewer axes lacks those
 //                              that follow the batch
 //   select                     a, b or none; mask of the first axes: a where it is set, else b,
-//                              or otherwise [0] where there is no b; shapes broadcast
+//                              or otherwise [0] where there is no b; shapes broadcast; with
+//                              whole, a itself where the mask has fewer axes than a
 //   compare                    a, b -> 1 or 0, no gradient; operation: equal, not_equal, greater,
 //                              greater_equal, less, less_equal, logical_and, logical_or,
 //                              logical_xor; floor_divide -> a number; shapes broadcast
@@ -55,7 +57,7 @@
 //                              numbers in order, no gradient
 //   fill                       inputs for their sizes -> sizes (rules); number i is start [0] +
 //                              i * step [0]; numbers (a rule) instead of the start
-//   weight                     no input -> dims; a weight: its numbers
+//   weight                     no input -> dims; a weight of these dims as a value
 //   stop_gradient              x -> x, without gradient
 //   concatenate                1 or more; axis [-1]
 //   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens;
@@ -66,6 +68,27 @@
 //   global_average_pooling_1d  x[B, T, C] -> [B, C]; mask[B, T] or none, 0 where it leaves
 //                              nothing; axis of time [1]; keepdims
 //   global_max_pooling_1d      the same without mask
+//   window_pooling_1d          x[B, T, C] -> [B, T', C]; operation: average (the default, over the
+//                              steps that are there), max; size, stride [1], padding: valid,
+//                              same, see windows.h
+//   convolution_1d             x[B, T, C] -> [B, T', filters]; weights kernel[size, C / groups,
+//                              filters], bias[filters] or none; filters, groups [1], size,
+//                              stride [1], dilation [1], padding: valid, same, causal
+//   pad_steps                  x[B, T, ...] -> [B, before + T + after, ...], zeros around the
+//                              steps; before, after: negative where steps are cut off
+//   fold_steps                 x[B, T, ...] -> [B * T, ...]; with back, x[B * T, ...] and a second
+//                              input [B, T, ...] -> [B, T, ...]
+//   batch_normalization        x; weights gamma or none, beta or none, moving mean and variance,
+//                              all of the size of the axis; mask of the first axes or none: which
+//                              positions the statistics are of; axis [-1], epsilon [0.001],
+//                              momentum [0.99], inference: the moving statistics, always. In
+//                              training it writes pending values of the moving ones and looks
+//                              at the whole batch
+//   noise                      x; operation: add (the default), normal numbers around 0, or
+//                              multiply, around 1; stddev; key, use as dropout
+//   product                    a[S..., R..., C...], b[S..., C..., O...] -> [S..., R..., O...], the
+//                              sum over C; b is the second input or, of the sizes dims, a weight;
+//                              shared [0] and contracted [1], how many axes S and C are
 //   activity_penalty           x -> x; l1, l2: adds their penalty on x / B to the loss
 //   function                   1 or more -> what the function in the options gives
 //
@@ -87,6 +110,8 @@
 // Ops whose result is a mask; their output value is empty:
 //
 //   token_mask                 ids -> mask of ids' shape, ids != value [0]
+//   step_mask                  x[..., D] -> mask[...], one of the features is not value [0]
+//   mask_fold                  mask[B, T, ...] -> mask[B * T, ...]
 //   mask_or, mask_and          masks (1 or more) -> mask; shapes broadcast from the right
 //   mask_concatenate           the inputs of a concatenation, their masks or none (all real);
 //                              axis [-1] as there -> mask of the result
@@ -111,30 +136,38 @@ ATTENTIVE_DECLARE(make_activity_penalty_node)
 ATTENTIVE_DECLARE(make_additive_attention_node)
 ATTENTIVE_DECLARE(make_argsort_node)
 ATTENTIVE_DECLARE(make_average_pooling_node)
+ATTENTIVE_DECLARE(make_batch_normalization_node)
 ATTENTIVE_DECLARE(make_binary_node)
 ATTENTIVE_DECLARE(make_cast_node)
-ATTENTIVE_DECLARE(make_concatenate_node)
 ATTENTIVE_DECLARE(make_compare_node)
+ATTENTIVE_DECLARE(make_concatenate_node)
 ATTENTIVE_DECLARE(make_constant_node)
+ATTENTIVE_DECLARE(make_convolution_node)
 ATTENTIVE_DECLARE(make_cumsum_node)
 ATTENTIVE_DECLARE(make_dense_node)
 ATTENTIVE_DECLARE(make_dot_attention_node)
 ATTENTIVE_DECLARE(make_dropout_node)
 ATTENTIVE_DECLARE(make_embedding_node)
 ATTENTIVE_DECLARE(make_fill_node)
+ATTENTIVE_DECLARE(make_fold_steps_node)
 ATTENTIVE_DECLARE(make_function_node)
 ATTENTIVE_DECLARE(make_layer_normalization_node)
 ATTENTIVE_DECLARE(make_mask_and_node)
 ATTENTIVE_DECLARE(make_mask_concatenate_node)
+ATTENTIVE_DECLARE(make_mask_fold_node)
 ATTENTIVE_DECLARE(make_mask_or_node)
 ATTENTIVE_DECLARE(make_matmul_node)
 ATTENTIVE_DECLARE(make_max_pooling_node)
 ATTENTIVE_DECLARE(make_merge_node)
 ATTENTIVE_DECLARE(make_multi_head_node)
+ATTENTIVE_DECLARE(make_noise_node)
+ATTENTIVE_DECLARE(make_pad_steps_node)
+ATTENTIVE_DECLARE(make_product_node)
 ATTENTIVE_DECLARE(make_reduce_node)
 ATTENTIVE_DECLARE(make_reshape_node)
 ATTENTIVE_DECLARE(make_select_node)
 ATTENTIVE_DECLARE(make_slice_node)
+ATTENTIVE_DECLARE(make_step_mask_node)
 ATTENTIVE_DECLARE(make_stop_gradient_node)
 ATTENTIVE_DECLARE(make_take_along_node)
 ATTENTIVE_DECLARE(make_take_node)
@@ -143,6 +176,7 @@ ATTENTIVE_DECLARE(make_transpose_node)
 ATTENTIVE_DECLARE(make_unary_node)
 ATTENTIVE_DECLARE(make_weight_node)
 ATTENTIVE_DECLARE(make_where_node)
+ATTENTIVE_DECLARE(make_window_pooling_node)
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.

@@ -37,8 +37,9 @@ template <class T> void Program<T>::prepare(const std::vector<Dims> &inputs) {
 }
 
 template <class T> bool Program<T>::separable() const {
-  return !plan_.whole_batch && std::all_of(nodes_.begin(), nodes_.end(),
-                                           [](const auto &node) { return node->separable(); });
+  return !plan_.whole_batch && std::all_of(nodes_.begin(), nodes_.end(), [this](const auto &node) {
+    return run_.training ? node->separable_in_training() : node->separable();
+  });
 }
 
 template <class T> Program<T> &Program<T>::copy(std::size_t i) {
@@ -67,6 +68,8 @@ Index Program<T>::remembered(const std::vector<Dims> &dims, Index count,
 
 template <class T> void Program<T>::forward() {
   run_.loss = 0;
+  for (Weight<T> &weight : run_.weights)
+    weight.has_pending = false;
   for (const auto &node : nodes_)
     node->forward(run_);
 }
