@@ -173,9 +173,13 @@ engine_metrics <- function(self, resolved, truths, shapes) {
         if (weighted && name %in% taken) name <- paste0(prefix, "weighted_", metric$name)
         times <- sum(taken == name)
         taken <- c(taken, name)
-        kind <- resolve_kind(metric$kind, truths[[i]], shapes[[i]])
-        engine <- c(list(output = i, kind = if (kind == "root_mean_squared_error") "mean_squared_error" else kind, weighted = weighted), metric$options)
-        metrics[[length(metrics) + 1L]] <- list(name = if (times == 0L) name else paste0(name, "_", times), kind = kind, engine = engine)
+        metric$kind <- resolve_kind(metric$kind, truths[[i]], shapes[[i]])
+        width <- if (length(shapes[[i]]) == 0L) 1L else shapes[[i]][[length(shapes[[i]])]]
+        check_one_number(metric, width)
+        metrics[[length(metrics) + 1L]] <- list(
+          name = if (times == 0L) name else paste0(name, "_", times), data = metric, size = metric_size(metric, width),
+          engine = c(list(output = i, weighted = weighted), engine_metric(metric, metric$kind))
+        )
       }
     }
   }
@@ -270,25 +274,23 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   )
 }
 
-# The reported numbers: which state each is, in the order in which they are
-# reported (alphabetical, as Keras does it).
+# The reported numbers, and where the state of each is among all, in the order in
+# which they are reported (alphabetical, as Keras does it).
 measure_table <- function(self, resolved, metrics) {
   count <- length(self$outputs)
   with_loss <- which(!vapply(resolved$losses, is.null, NA))
   own <- if (length(with_loss) > 1L) with_loss
   names <- c("loss", if (length(own) > 0L) paste0(output_names(self)[own], "_loss"), vapply(metrics, function(metric) metric$name, ""))
-  kinds <- c("loss", rep("loss", length(own)), vapply(metrics, function(metric) metric$kind, ""))
-  at <- c(1L, 1L + own, 1L + count + seq_along(metrics))
+  sizes <- c(rep(2L, 1L + count), vapply(metrics, function(metric) as.integer(metric$size), 0L))
+  places <- Map(function(end, size) seq.int(end - size + 1L, end), cumsum(sizes), sizes)
+  data <- c(rep(list(list(family = "loss", kind = "loss")), 1L + length(own)), lapply(metrics, function(metric) metric$data))
   order <- order(names, method = "radix")
-  list(names = names[order], kinds = kinds[order], at = at[order], size = 2L * (1L + count + length(metrics)))
+  list(names = names[order], data = data[order], at = places[c(1L, 1L + own, 1L + count + seq_along(metrics))][order], size = sum(sizes))
 }
 
 # The reported numbers from the sums of a run, as a named list.
 logs_of <- function(measures, total) {
-  values <- lapply(seq_along(measures$names), function(i) {
-    at <- 2L * measures$at[[i]] - 1L
-    metric_value(measures$kinds[[i]], total[at + 0:1])
-  })
+  values <- Map(function(data, at) metric_value(data, total[at]), measures$data, measures$at)
   names(values) <- measures$names
   values
 }

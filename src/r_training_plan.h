@@ -53,6 +53,10 @@ inline void read_loss_options(const Rcpp::List &list, LossOptions &options) {
   options.from_logits = flag(list, "from_logits");
   options.label_smoothing = number(list, "label_smoothing", 0);
   options.ignore_class = maybe(list, "ignore_class");
+  options.balanced = flag(list, "apply_class_balancing");
+  options.gamma = number(list, "gamma", options.gamma);
+  if (!Rf_isNull(entry(list, "alpha")))
+    options.alpha = Rcpp::as<std::vector<double>>(entry(list, "alpha"));
 }
 
 inline Reduction reduction_of(const std::string &name) {
@@ -67,6 +71,14 @@ inline OutputMetric read_metric(const Rcpp::List &list) {
   read_loss_options(list, metric.options.loss);
   metric.options.threshold = number(list, "threshold", 0.5);
   metric.options.k = static_cast<Index>(number(list, "k", 5));
+  if (!Rf_isNull(entry(list, "thresholds")))
+    metric.options.thresholds = Rcpp::as<std::vector<double>>(entry(list, "thresholds"));
+  if (const auto top_k = maybe(list, "top_k"))
+    metric.options.top_k = static_cast<Index>(*top_k);
+  if (const auto class_id = maybe(list, "class_id"))
+    metric.options.class_id = static_cast<Index>(*class_id);
+  metric.options.by_label = flag(list, "by_label");
+  metric.options.soft = flag(list, "soft");
   metric.output = static_cast<std::size_t>(number(list, "output", 1)) - 1;
   metric.weighted = flag(list, "weighted");
   return metric;

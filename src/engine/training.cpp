@@ -1,6 +1,8 @@
 #include "training.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 
 #include "batch.h"
@@ -144,9 +146,10 @@ double output_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backw
   return factor * weighted_sum(values, weights.numbers);
 }
 
-// Keras takes the mean over the positions of a sample before it adds up.
+// Of values Keras takes the mean over the positions of a sample before it adds up.
 template <class T>
-State metric_state(const OutputMetric &metric, const Comparison<T> &c, const Execution &execution) {
+std::vector<double> metric_state(const OutputMetric &metric, const Comparison<T> &c,
+                                 const Execution &execution) {
   Buffer<double> values;
   LossTask<T> task = task_of(c, has_labels(metric.options), values);
   WeightSource<T> source;
@@ -155,6 +158,11 @@ State metric_state(const OutputMetric &metric, const Comparison<T> &c, const Exe
   source.rows = c.rows;
   const PositionWeights weights = position_weights(c.leading, source);
   task.weights = weights.numbers.data();
+  if (!is_mean(metric.options)) {
+    std::vector<double> sums;
+    metric_sums(metric.options, task, sums);
+    return sums;
+  }
   metric_values(metric.options, task, execution);
   const double each =
       c.leading[0] == 0 ? 1 : static_cast<double>(c.positions) / static_cast<double>(c.leading[0]);
@@ -195,8 +203,11 @@ void StepResult::add(const StepResult &other) {
   metrics.resize(other.metrics.size());
   for (std::size_t i = 0; i < losses.size(); ++i)
     losses[i].add(other.losses[i]);
-  for (std::size_t i = 0; i < metrics.size(); ++i)
-    metrics[i].add(other.metrics[i]);
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    metrics[i].resize(other.metrics[i].size());
+    std::transform(metrics[i].begin(), metrics[i].end(), other.metrics[i].begin(),
+                   metrics[i].begin(), std::plus<double>());
+  }
   finite = finite && other.finite;
 }
 

@@ -70,15 +70,18 @@ struct State {
 };
 
 struct StepResult {
-  State loss;                         // everything, penalties too
-  std::vector<State> losses, metrics; // one an output, unweighted; one a metric
-  bool finite = true;                 // the loss, in every batch
+  State loss;                // everything, penalties too
+  std::vector<State> losses; // one an output, unweighted
+  // One a metric, which add up too: sum and weight of a mean, else those of metric_sums().
+  std::vector<std::vector<double>> metrics;
+  bool finite = true; // the loss, in every batch
   void add(const StepResult &other);
 };
 
 // Forward and everything that is computed from it for these rows. With
 // `backward` the gradients of the trained weights are there afterwards, penalties
-// included, clipped unless the optimizer accumulates. run()'s weights, call, and execution are the caller's.
+// included, clipped unless the optimizer accumulates. run()'s weights, call, and execution are the
+// caller's.
 template <class T>
 StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const Dataset<T> &dataset,
                         const StepColumns &columns, const Index *rows, Index count, bool backward);
