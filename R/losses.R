@@ -37,6 +37,8 @@
 #' The reduction "sum_over_batch_size" adds the weighted values of all samples and divides by their *number*, not by the sum of the weights; that is
 #' "mean_with_sample_weight". Where a prediction carries a mask, the mean is over the samples that are not masked.
 #'
+#' An R function `function(y_true, y_pred)` is a loss, too: see [custom_metric()].
+#'
 #' @param y_true,y_pred The truth and the prediction: arrays. Leave both out to get a loss.
 #' @param delta Where the Huber loss turns from a square into a straight line.
 #' @param from_logits Whether predictions are logits and not probabilities.
@@ -133,14 +135,15 @@ check_class_axis <- function(axis, call) {
 
 loss_reductions <- c("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
-new_loss <- function(kind, options, reduction, name, dots = list(), call = NULL) {
+# `more` are entries of the measure beside its options.
+new_loss <- function(kind, options, reduction, name, dots = list(), call = NULL, more = NULL) {
   check_dots_names(dots, character(), sprintf("`loss_%s()`", kind), call)
   if (is.null(reduction)) reduction <- "none"
   around <- new.env(parent = topenv(), size = 1L)
-  around$measure <- list(
+  around$measure <- c(list(
     family = "loss", kind = kind, options = options, reduction = check_choice(reduction, "reduction", loss_reductions, call = call),
     name = check_string(name, "name", call = call)
-  )
+  ), more)
   fun <- function(y_true, y_pred, sample_weight = NULL) call_loss(measure, y_true, y_pred, sample_weight, environment())
   environment(fun) <- around
   structure(fun, class = c("attentive_loss", "attentive_measure"))
@@ -184,11 +187,9 @@ as_loss <- function(x, arg = "loss", call = NULL) {
   }
   if (is.function(x) && !is.object(x)) {
     for (kind in setdiff(unique(loss_names), "crossentropy")) if (identical(x, loss_constructor(kind))) return(x())
-    abort_attentive("not_yet", sprintf("`%s` is an R function: losses of one's own are not available yet.", arg),
-      hint = paste0("Known losses: ", or_list(unique(loss_names)), "."), arg = arg, call = call
-    )
+    return(new_loss("function", list(), "sum_over_batch_size", "custom_loss", more = list(fun = check_measure_function(x, arg, call))))
   }
-  abort_argument(x, arg, "a loss: a name (\"mse\") or an object (`loss_mean_squared_error()`)", call = call)
+  abort_argument(x, arg, "a loss: a name (\"mse\"), an object (`loss_mean_squared_error()`) or a function of `y_true` and `y_pred`", call = call)
 }
 
 # The kind that a spelling means: "mse", "MeanSquaredError", "loss_mean_squared_error".
@@ -246,6 +247,7 @@ measure_class <- function(kind) {
 #' @export
 format.attentive_measure <- function(x, ...) {
   data <- measure_data(x)
+  if (data$kind == "function") return(sprintf("custom_%s(\"%s\")", data$family, data$name))
   options <- data$options[!vapply(data$options, is.null, NA)]
   shown <- vapply(options, function(value) if (length(value) > 1L) paste0("c(", paste(format(value), collapse = ", "), ")") else format(value), "")
   sprintf("%s_%s(%s)", data$family, data$kind, paste(names(options), shown, sep = " = ", collapse = ", "))

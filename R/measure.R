@@ -11,9 +11,11 @@ identity_program <- function() {
 # `prediction` and `weight` are arrays that fit each other.
 new_measurement <- function(data, truth, prediction, weight = NULL) {
   kind <- resolve_kind(data$kind, dim(truth)[-1L], dim(prediction)[-1L])
+  truth_sizes <- dim(truth)[-1L]
+  sizes <- dim(prediction)[-1L]
   plan <- list(
-    losses = list(if (data$family == "loss") c(list(kind = kind, reduction = data$reduction), data$options)),
-    metrics = if (data$family == "metric") list(c(list(output = 1L, weighted = TRUE), engine_metric(data, kind))) else list(),
+    losses = list(if (data$family == "loss") engine_loss(data, kind, truth_sizes, sizes, "float64")),
+    metrics = if (data$family == "metric") list(c(list(output = 1L, weighted = TRUE), engine_metric(data, kind, truth_sizes, sizes, "float64"))) else list(),
     shapes = list(), trainable = logical(), penalties = list(), constraints = list()
   )
   program <- identity_program()

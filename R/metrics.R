@@ -161,7 +161,7 @@ as_metric <- function(x, arg = "metrics", call = NULL) {
   }
   if (inherits(x, "attentive_loss")) {
     data <- measure_data(x)
-    return(new_metric(data$kind, data$options, data$name, more = list(as_loss = TRUE)))
+    return(new_metric(data$kind, data$options, data$name, more = list(as_loss = TRUE, fun = data$fun)))
   }
   if (is.character(x) && length(x) == 1L && !is.na(x)) {
     return(metric_constructor(measure_kind(x, metric_names, "metric", arg, call))(name = as.vector(x)))
@@ -169,15 +169,15 @@ as_metric <- function(x, arg = "metrics", call = NULL) {
   if (is.function(x) && !is.object(x)) {
     for (kind in setdiff(unique(metric_names), c("crossentropy", "accuracy"))) if (identical(x, metric_constructor(kind))) return(x())
     for (kind in setdiff(unique(loss_names), "crossentropy")) if (identical(x, loss_constructor(kind))) return(as_metric(x()))
-    abort_attentive("not_yet", sprintf("`%s` has an R function: metrics of one's own are not available yet.", arg),
-      hint = paste0("Known metrics: ", or_list(unique(metric_names)), "."), arg = arg, call = call
-    )
+    return(new_custom_metric("custom_metric", check_measure_function(x, arg, call)))
   }
-  abort_argument(x, arg, "a metric: a name (\"mae\") or an object (`metric_mean_absolute_error()`)", call = call)
+  abort_argument(x, arg, "a metric: a name (\"mae\"), an object (`metric_mean_absolute_error()`) or a function of `y_true` and `y_pred`", call = call)
 }
 
 # What the engine computes for a metric whose kind is settled: list(kind =, options).
-engine_metric <- function(data, kind) {
+# `truth` and `shape` are the sizes of a sample's truth and prediction.
+engine_metric <- function(data, kind, truth, shape, dtype) {
+  if (kind == "function") return(engine_function(data, truth, shape, dtype))
   if (!is.null(data$counts)) return(engine_counts(data))
   if (kind == "root_mean_squared_error") kind <- "mean_squared_error"
   if (kind == "cosine_similarity" && !isTRUE(data$as_loss)) kind <- "cosine_proximity"

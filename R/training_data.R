@@ -138,6 +138,7 @@ read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL, classes
   }
   check_no_missing(y, what, arg, call)
   for (data in kinds) {
+    if (data$kind == "function") next # it takes whatever it takes
     kind <- resolve_kind(data$kind, dim(y)[-1L], shape)
     check_truth_shape(dim(y)[-1L], kind, data$family, shape, what, arg, call)
     if (is_sparse_kind(kind)) check_labels(y, shape[[length(shape)]], data$options$ignore_class, what, arg, call)

@@ -41,6 +41,9 @@
 //   function: fun = function(y_true, y_pred) one value for each sample,
 //             gradient = function(y_true, y_pred) derivatives of the sum of the values by
 //             y_pred, an array like it; without one it can be evaluated, not trained with
+//   program:  program = what build_program() gives, without weights, with the inputs truth and
+//             prediction; truth, prediction = the sizes of a sample of each. It gives values of any
+//             dims, or one for all.
 // Metrics: every kind of loss (its mean), and
 //   accuracy (equality), binary_accuracy: threshold = 0.5, categorical_accuracy,
 //   sparse_categorical_accuracy, top_k_categorical_accuracy: k = 5,
@@ -50,6 +53,7 @@
 //   class_counts: threshold = NULL
 //   regression
 //   The last three have more than two sums: see engine/metrics.h.
+//   program: as of losses; function: fun = function(y_true, y_pred) values of any dims
 //   (root_mean_squared_error is R's: the square root of mean_squared_error's value)
 // Optimizers
 //   sgd: momentum = 0, nesterov = FALSE                      slots: momentum (where it is not 0)

@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "custom_values.h"
 #include "dataset.h"
 #include "metrics.h"
 #include "optimizer.h"
@@ -30,13 +31,16 @@ template <class T> struct Hooks {
 template <class T> struct OutputLoss {
   bool wanted = false;
   LossOptions options;
-  typename Hooks<T>::Loss hook; // in place of the options
+  // In place of the options:
+  CustomValues<T> custom;
+  typename Hooks<T>::Loss hook;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 };
 
-struct OutputMetric {
+template <class T> struct OutputMetric {
   MetricOptions options;
+  CustomValues<T> custom; // in place of the options
   std::size_t output = 0;
   bool weighted = false; // sample weights count
 };
@@ -49,7 +53,7 @@ template <class T> struct TrainedWeight {
 
 template <class T> struct TrainingPlan {
   std::vector<OutputLoss<T>> losses; // one an output
-  std::vector<OutputMetric> metrics;
+  std::vector<OutputMetric<T>> metrics;
   std::vector<TrainedWeight<T>> weights;
   OptimizerOptions optimizer;
   bool stop_on_nan = false;
