@@ -22,8 +22,8 @@ generics::fit
 #'
 #' @param object A model.
 #' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w", "adagrad" and so on.
-#' @param loss A loss ([loss_mean_squared_error()]) or its name, or a list of them, one for each output.
-#' @param metrics Names of metrics or metrics ([metric_binary_accuracy()]), as a vector or a list.
+#' @param loss A loss ([loss_mean_squared_error()]), its name, or a function of your own ([custom_metric()]); or a list of them, one for each output.
+#' @param metrics Names of metrics, metrics ([metric_binary_accuracy()], [metric_auc()]) or functions of your own ([custom_metric()]), as a vector or a list.
 #' @param ... Nothing.
 #' @param loss_weights Numbers by which the losses of the outputs are multiplied, in their order or named.
 #' @param weighted_metrics The same as `metrics`; these take `sample_weight` and `class_weight` into account.
@@ -152,15 +152,20 @@ metrics_by_output <- function(self, metrics, arg, call = NULL) {
 # The engine's plan of a training ------------------------------------------------
 
 # What each output contributes: kinds are settled by the sizes of a sample's truth.
-engine_losses <- function(resolved, truths, shapes) {
+engine_losses <- function(resolved, truths, shapes, dtype, trains, call = NULL) {
   Map(function(loss, weight, truth, shape) {
     if (is.null(loss)) return(NULL)
-    c(list(kind = resolve_kind(loss$kind, truth, shape), weight = weight, reduction = loss$reduction), loss$options)
+    c(engine_loss(loss, resolve_kind(loss$kind, truth, shape), truth, shape, dtype, trains, call), list(weight = weight))
   }, resolved$losses, resolved$weights, truths, shapes)
 }
 
+engine_loss <- function(data, kind, truth, shape, dtype, trains = FALSE, call = NULL) {
+  own <- if (kind == "function") engine_function(data, truth, shape, dtype, trains, call) else c(list(kind = kind), data$options)
+  c(own, list(reduction = data$reduction))
+}
+
 # All metrics with the name under which each is reported.
-engine_metrics <- function(self, resolved, truths, shapes) {
+engine_metrics <- function(self, resolved, truths, shapes, dtype) {
   several <- length(self$outputs) > 1L
   outputs <- output_names(self)
   metrics <- list()
@@ -173,9 +178,13 @@ engine_metrics <- function(self, resolved, truths, shapes) {
         if (weighted && name %in% taken) name <- paste0(prefix, "weighted_", metric$name)
         times <- sum(taken == name)
         taken <- c(taken, name)
-        kind <- resolve_kind(metric$kind, truths[[i]], shapes[[i]])
-        engine <- c(list(output = i, kind = if (kind == "root_mean_squared_error") "mean_squared_error" else kind, weighted = weighted), metric$options)
-        metrics[[length(metrics) + 1L]] <- list(name = if (times == 0L) name else paste0(name, "_", times), kind = kind, engine = engine)
+        metric$kind <- resolve_kind(metric$kind, truths[[i]], shapes[[i]])
+        width <- if (length(shapes[[i]]) == 0L) 1L else shapes[[i]][[length(shapes[[i]])]]
+        check_one_number(metric, width)
+        metrics[[length(metrics) + 1L]] <- list(
+          name = if (times == 0L) name else paste0(name, "_", times), data = metric, size = metric_size(metric, width),
+          engine = c(list(output = i, weighted = weighted), engine_metric(metric, metric$kind, truths[[i]], shapes[[i]], dtype))
+        )
       }
     }
   }
@@ -252,13 +261,14 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
     abort_attentive("state", sprintf("The model \"%s\" was compiled without a loss.", self$name), hint = "`compile(model, loss = )` gives it one.", call = call)
   }
   variables <- program$variables
-  metrics <- engine_metrics(self, resolved, data$truths, data$shapes)
+  dtype <- if (program$float64) "float64" else "float32"
+  metrics <- engine_metrics(self, resolved, data$truths, data$shapes, dtype)
   slots <- rep(list(NULL), length(variables))
   if (update) slots[trained] <- optimizer_slots(optimizer, variables[trained])
   config <- optimizer[["config"]]
   options <- Filter(Negate(is.null), config[setdiff(names(config), c("name", "learning_rate", "loss_scale_factor"))])
   plan <- list(
-    losses = engine_losses(resolved, data$truths, data$shapes), metrics = lapply(metrics, function(metric) metric$engine),
+    losses = engine_losses(resolved, data$truths, data$shapes, dtype, update, call), metrics = lapply(metrics, function(metric) metric$engine),
     shapes = lapply(variables, function(variable) variable[["shape"]]), trainable = trained,
     penalties = lapply(variables, engine_regularizer), constraints = lapply(variables, engine_restriction),
     optimizer = if (update) c(list(kind = optimizer[["kind"]]), options),
@@ -270,25 +280,23 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   )
 }
 
-# The reported numbers: which state each is, in the order in which they are
-# reported (alphabetical, as Keras does it).
+# The reported numbers, and where the state of each is among all, in the order in
+# which they are reported (alphabetical, as Keras does it).
 measure_table <- function(self, resolved, metrics) {
   count <- length(self$outputs)
   with_loss <- which(!vapply(resolved$losses, is.null, NA))
   own <- if (length(with_loss) > 1L) with_loss
   names <- c("loss", if (length(own) > 0L) paste0(output_names(self)[own], "_loss"), vapply(metrics, function(metric) metric$name, ""))
-  kinds <- c("loss", rep("loss", length(own)), vapply(metrics, function(metric) metric$kind, ""))
-  at <- c(1L, 1L + own, 1L + count + seq_along(metrics))
+  sizes <- c(rep(2L, 1L + count), vapply(metrics, function(metric) as.integer(metric$size), 0L))
+  places <- Map(function(end, size) seq.int(end - size + 1L, end), cumsum(sizes), sizes)
+  data <- c(rep(list(list(family = "loss", kind = "loss")), 1L + length(own)), lapply(metrics, function(metric) metric$data))
   order <- order(names, method = "radix")
-  list(names = names[order], kinds = kinds[order], at = at[order], size = 2L * (1L + count + length(metrics)))
+  list(names = names[order], data = data[order], at = places[c(1L, 1L + own, 1L + count + seq_along(metrics))][order], size = sum(sizes))
 }
 
 # The reported numbers from the sums of a run, as a named list.
 logs_of <- function(measures, total) {
-  values <- lapply(seq_along(measures$names), function(i) {
-    at <- 2L * measures$at[[i]] - 1L
-    metric_value(measures$kinds[[i]], total[at + 0:1])
-  })
+  values <- Map(function(data, at) metric_value(data, total[at]), measures$data, measures$at)
   names(values) <- measures$names
   values
 }

@@ -138,7 +138,7 @@ describe_run <- function(run) {
   measures <- run$trainer$measures
   validated <- if (!is.null(run$validation)) paste0("val_", measures$names)
   run$metric_names <- c(measures$names, validated)
-  run$metric_grows <- stats::setNames(as.list(metric_grows(measures$kinds)), measures$names)
+  run$metric_grows <- stats::setNames(lapply(measures$data, metric_grows), measures$names)
   run$history <- new_history(list(verbose = run$verbose, epochs = run$epochs, steps = run$steps))
   run$progress <- new_progress(run$verbose, run$epochs, run$steps)
 }

@@ -17,6 +17,16 @@
 #' | `loss_binary_crossentropy()` | "bce" | \eqn{-y \log p - (1 - y) \log(1 - p)} |
 #' | `loss_categorical_crossentropy()` | | \eqn{-\sum y \log p}, \eqn{y} in one column per class |
 #' | `loss_sparse_categorical_crossentropy()` | | \eqn{-\log p_y}, \eqn{y} the number of the class, from 0 |
+#' | `loss_binary_focal_crossentropy()` | | the binary cross-entropy times \eqn{(1 - p_t)^\gamma}, with \eqn{p_t = y p + (1 - y)(1 - p)}; with `apply_class_balancing` times \eqn{y \alpha + (1 - y)(1 - \alpha)} |
+#' | `loss_categorical_focal_crossentropy()` | | \eqn{-\sum \alpha (1 - p)^\gamma y \log p} |
+#' | `loss_mean_absolute_percentage_error()` | "mape" | \eqn{100 |y - p| / \max(|y|, 10^{-7})} |
+#' | `loss_mean_squared_logarithmic_error()` | "msle" | \eqn{(\log(y + 1) - \log(p + 1))^2}, both at least \eqn{10^{-7}} |
+#' | `loss_log_cosh()` | "logcosh" | \eqn{\log \cosh(p - y)} |
+#' | `loss_poisson()` | | \eqn{p - y \log(p + 10^{-7})} |
+#' | `loss_kl_divergence()` | "kld" | \eqn{\sum y \log(y / p)}, both kept in \eqn{[10^{-7}, 1]} |
+#' | `loss_hinge()`, `loss_squared_hinge()` | | \eqn{\max(1 - y p, 0)}, or its square; \eqn{y} is -1 or 1, or 0 or 1 throughout |
+#' | `loss_categorical_hinge()` | | \eqn{\max(\max((1 - y) p) - \sum y p + 1, 0)} |
+#' | `loss_cosine_similarity()` | | \eqn{-\sum y p / (\|y\| \|p\|)}: minus the cosine, so that less is better |
 #'
 #' The name "crossentropy" chooses one of the last three: binary where the prediction has one column, sparse where the truth has one axis less than
 #' the prediction or a last axis of 1, else categorical.
@@ -27,10 +37,15 @@
 #' The reduction "sum_over_batch_size" adds the weighted values of all samples and divides by their *number*, not by the sum of the weights; that is
 #' "mean_with_sample_weight". Where a prediction carries a mask, the mean is over the samples that are not masked.
 #'
+#' An R function `function(y_true, y_pred)` is a loss, too: see [custom_metric()].
+#'
 #' @param y_true,y_pred The truth and the prediction: arrays. Leave both out to get a loss.
 #' @param delta Where the Huber loss turns from a square into a straight line.
 #' @param from_logits Whether predictions are logits and not probabilities.
 #' @param label_smoothing A number from 0 to 1 by which the truth is moved towards "all classes alike".
+#' @param apply_class_balancing Whether the two classes have different weights.
+#' @param alpha The weight of class 1, that of class 0 being `1 - alpha`; for several classes that of all, or one number for each.
+#' @param gamma How much samples count less the better they are predicted; 0 is the plain cross-entropy.
 #' @param ignore_class The number of a class whose samples do not count, or `NULL`.
 #' @param axis The axis of classes; it must be the last one.
 #' @param ... Nothing.
@@ -42,7 +57,7 @@
 #' `attentive_error_shape` where truth and prediction do not fit each other, `attentive_error_argument` for missing values and for labels outside of the classes,
 #' with the rows where they are.
 #' @source P. Huber (1964), Robust estimation of a location parameter. \doi{10.1214/aoms/1177703732} Label smoothing: C. Szegedy et al. (2015),
-#'   \doi{10.48550/arXiv.1512.00567}.
+#'   \doi{10.48550/arXiv.1512.00567}. Focal losses: T.-Y. Lin et al. (2018), \doi{10.48550/arXiv.1708.02002}.
 #' @family training
 #' @examples
 #' y <- rbind(c(0, 1, 0), c(1, 0, 0))
@@ -120,14 +135,15 @@ check_class_axis <- function(axis, call) {
 
 loss_reductions <- c("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
-new_loss <- function(kind, options, reduction, name, dots = list(), call = NULL) {
+# `more` are entries of the measure beside its options.
+new_loss <- function(kind, options, reduction, name, dots = list(), call = NULL, more = NULL) {
   check_dots_names(dots, character(), sprintf("`loss_%s()`", kind), call)
   if (is.null(reduction)) reduction <- "none"
   around <- new.env(parent = topenv(), size = 1L)
-  around$measure <- list(
+  around$measure <- c(list(
     family = "loss", kind = kind, options = options, reduction = check_choice(reduction, "reduction", loss_reductions, call = call),
     name = check_string(name, "name", call = call)
-  )
+  ), more)
   fun <- function(y_true, y_pred, sample_weight = NULL) call_loss(measure, y_true, y_pred, sample_weight, environment())
   environment(fun) <- around
   structure(fun, class = c("attentive_loss", "attentive_measure"))
@@ -150,6 +166,11 @@ loss_names <- c(
   mean_squared_error = "mean_squared_error", mse = "mean_squared_error", mean_absolute_error = "mean_absolute_error", mae = "mean_absolute_error",
   huber = "huber", huber_loss = "huber", binary_crossentropy = "binary_crossentropy", bce = "binary_crossentropy",
   categorical_crossentropy = "categorical_crossentropy", sparse_categorical_crossentropy = "sparse_categorical_crossentropy",
+  binary_focal_crossentropy = "binary_focal_crossentropy", categorical_focal_crossentropy = "categorical_focal_crossentropy",
+  mean_absolute_percentage_error = "mean_absolute_percentage_error", mape = "mean_absolute_percentage_error",
+  mean_squared_logarithmic_error = "mean_squared_logarithmic_error", msle = "mean_squared_logarithmic_error",
+  log_cosh = "log_cosh", poisson = "poisson", kl_divergence = "kl_divergence", kld = "kl_divergence", hinge = "hinge",
+  squared_hinge = "squared_hinge", categorical_hinge = "categorical_hinge", cosine_similarity = "cosine_similarity",
   crossentropy = "crossentropy", ce = "crossentropy"
 )
 
@@ -166,11 +187,9 @@ as_loss <- function(x, arg = "loss", call = NULL) {
   }
   if (is.function(x) && !is.object(x)) {
     for (kind in setdiff(unique(loss_names), "crossentropy")) if (identical(x, loss_constructor(kind))) return(x())
-    abort_attentive("not_yet", sprintf("`%s` is an R function: losses of one's own are not available yet.", arg),
-      hint = paste0("Known losses: ", or_list(unique(loss_names)), "."), arg = arg, call = call
-    )
+    return(new_loss("function", list(), "sum_over_batch_size", "custom_loss", more = list(fun = check_measure_function(x, arg, call))))
   }
-  abort_argument(x, arg, "a loss: a name (\"mse\") or an object (`loss_mean_squared_error()`)", call = call)
+  abort_argument(x, arg, "a loss: a name (\"mse\"), an object (`loss_mean_squared_error()`) or a function of `y_true` and `y_pred`", call = call)
 }
 
 # The kind that a spelling means: "mse", "MeanSquaredError", "loss_mean_squared_error".
@@ -220,13 +239,18 @@ get_config.attentive_measure <- function(object) {
 }
 
 # "mean_squared_error" -> "MeanSquaredError"
-measure_class <- function(kind) gsub("(^|_)([a-z])", "\\U\\2", kind, perl = TRUE)
+measure_class <- function(kind) {
+  known <- c(auc = "AUC", fbeta_score = "FBetaScore", kl_divergence = "KLDivergence")
+  if (kind %in% names(known)) known[[kind]] else gsub("(^|_)([a-z])", "\\U\\2", kind, perl = TRUE)
+}
 
 #' @export
 format.attentive_measure <- function(x, ...) {
   data <- measure_data(x)
+  if (data$kind == "function") return(sprintf("custom_%s(\"%s\")", data$family, data$name))
   options <- data$options[!vapply(data$options, is.null, NA)]
-  sprintf("%s_%s(%s)", data$family, data$kind, paste(names(options), vapply(options, format, ""), sep = " = ", collapse = ", "))
+  shown <- vapply(options, function(value) if (length(value) > 1L) paste0("c(", paste(format(value), collapse = ", "), ")") else format(value), "")
+  sprintf("%s_%s(%s)", data$family, data$kind, paste(names(options), shown, sep = " = ", collapse = ", "))
 }
 
 #' @export

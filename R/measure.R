@@ -11,10 +11,11 @@ identity_program <- function() {
 # `prediction` and `weight` are arrays that fit each other.
 new_measurement <- function(data, truth, prediction, weight = NULL) {
   kind <- resolve_kind(data$kind, dim(truth)[-1L], dim(prediction)[-1L])
-  if (kind == "root_mean_squared_error") kind <- "mean_squared_error"
+  truth_sizes <- dim(truth)[-1L]
+  sizes <- dim(prediction)[-1L]
   plan <- list(
-    losses = list(if (data$family == "loss") c(list(kind = kind, reduction = data$reduction), data$options)),
-    metrics = if (data$family == "metric") list(c(list(output = 1L, kind = kind, weighted = TRUE), data$options)) else list(),
+    losses = list(if (data$family == "loss") engine_loss(data, kind, truth_sizes, sizes, "float64")),
+    metrics = if (data$family == "metric") list(c(list(output = 1L, weighted = TRUE), engine_metric(data, kind, truth_sizes, sizes, "float64"))) else list(),
     shapes = list(), trainable = logical(), penalties = list(), constraints = list()
   )
   program <- identity_program()
@@ -65,8 +66,9 @@ measure_values <- function(data, y_true, y_pred, call = NULL) {
   positions <- prod(sizes[-length(sizes)])
   prediction <- array(input$prediction, c(positions, sizes[[length(sizes)]]))
   truth <- array(input$truth, c(positions, length(input$truth) / positions))
+  data$as_loss <- data$family == "loss" || isTRUE(data$as_loss)
   data$family <- "metric"
   measure <- new_measurement(data, truth, prediction)
-  values <- vapply(seq_len(positions), function(i) metric_value(data$kind, measure(i)$metrics[[1L]]), 0)
+  values <- vapply(seq_len(positions), function(i) metric_value(data, measure(i)$metrics[[1L]]), 0)
   if (length(sizes) == 2L) values else array(values, sizes[-length(sizes)])
 }

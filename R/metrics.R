@@ -20,9 +20,13 @@
 #' | `metric_mean_squared_error()`, `metric_mean_absolute_error()` | "mse", "mae" | as the losses |
 #' | `metric_root_mean_squared_error()` | "rmse" | the root of the mean over all samples |
 #' | `metric_binary_crossentropy()`, ..., `metric_huber()` | "bce" | as the losses |
+#' | `metric_mean_absolute_percentage_error()`, ..., `metric_categorical_hinge()` | "mape", "msle", "kld" | as the losses |
+#' | `metric_cosine_similarity()` | | the cosine of the angle between the two: the loss with the other sign |
 #'
 #' The name "accuracy" or "acc" chooses one of the first three: binary where the prediction has one column, sparse where the truth has one axis
 #' less than the prediction or a last axis of 1, else categorical. Every loss is a metric, too: `metrics = "huber"`, `metrics = list(loss_huber())`.
+#'
+#' Precision, recall, the area under a curve and others that are no means have a page of their own: [metric_auc()].
 #'
 #' The value over several batches is the weighted mean over all samples, those of smaller batches included. A metric is reported under its `name`; one that was
 #' given as a string under that very string.
@@ -122,10 +126,11 @@ metric_sparse_categorical_crossentropy <- function(y_true, y_pred, from_logits =
 
 # Objects ----------------------------------------------------------------------
 
-new_metric <- function(kind, options, name, dots = list(), call = NULL) {
+# `more` are entries of the measure beside its options.
+new_metric <- function(kind, options, name, dots = list(), call = NULL, more = NULL) {
   check_dots_names(dots, character(), sprintf("`metric_%s()`", kind), call)
   around <- new.env(parent = topenv(), size = 2L)
-  around$measure <- list(family = "metric", kind = kind, options = options, name = check_string(name, "name", call = call))
+  around$measure <- c(list(family = "metric", kind = kind, options = options, name = check_string(name, "name", call = call)), more)
   around$state <- NULL
   fun <- function(y_true, y_pred, sample_weight = NULL) call_metric(parent.env(environment()), y_true, y_pred, sample_weight, environment())
   environment(fun) <- around
@@ -135,7 +140,10 @@ new_metric <- function(kind, options, name, dots = list(), call = NULL) {
 metric_names <- c(
   binary_accuracy = "binary_accuracy", categorical_accuracy = "categorical_accuracy", sparse_categorical_accuracy = "sparse_categorical_accuracy",
   top_k_categorical_accuracy = "top_k_categorical_accuracy", sparse_top_k_categorical_accuracy = "sparse_top_k_categorical_accuracy",
-  root_mean_squared_error = "root_mean_squared_error", rmse = "root_mean_squared_error", accuracy = "accuracy", acc = "accuracy", loss_names
+  root_mean_squared_error = "root_mean_squared_error", rmse = "root_mean_squared_error", accuracy = "accuracy", acc = "accuracy",
+  auc = "auc", precision = "precision", recall = "recall", f1_score = "f1_score", fbeta_score = "fbeta_score", r2_score = "r2_score",
+  true_positives = "true_positives", true_negatives = "true_negatives", false_positives = "false_positives", false_negatives = "false_negatives",
+  log_cosh_error = "log_cosh_error", loss_names
 )
 
 metric_constructor <- function(kind) {
@@ -145,10 +153,15 @@ metric_constructor <- function(kind) {
 
 # Whatever a metric may be given as; one given as a string is reported under it.
 as_metric <- function(x, arg = "metrics", call = NULL) {
-  if (inherits(x, "attentive_metric")) return(x)
+  if (inherits(x, "attentive_metric")) {
+    if (isTRUE(measure_data(x)$of_values)) {
+      abort_argument(x, arg, "a metric that compares a truth with a prediction", hint = "`metric_mean()` and `metric_sum()` are for numbers of your own.", call = call)
+    }
+    return(x)
+  }
   if (inherits(x, "attentive_loss")) {
     data <- measure_data(x)
-    return(new_metric(data$kind, data$options, data$name))
+    return(new_metric(data$kind, data$options, data$name, more = list(as_loss = TRUE, fun = data$fun)))
   }
   if (is.character(x) && length(x) == 1L && !is.na(x)) {
     return(metric_constructor(measure_kind(x, metric_names, "metric", arg, call))(name = as.vector(x)))
@@ -156,21 +169,36 @@ as_metric <- function(x, arg = "metrics", call = NULL) {
   if (is.function(x) && !is.object(x)) {
     for (kind in setdiff(unique(metric_names), c("crossentropy", "accuracy"))) if (identical(x, metric_constructor(kind))) return(x())
     for (kind in setdiff(unique(loss_names), "crossentropy")) if (identical(x, loss_constructor(kind))) return(as_metric(x()))
-    abort_attentive("not_yet", sprintf("`%s` has an R function: metrics of one's own are not available yet.", arg),
-      hint = paste0("Known metrics: ", or_list(unique(metric_names)), "."), arg = arg, call = call
-    )
+    return(new_custom_metric("custom_metric", check_measure_function(x, arg, call)))
   }
-  abort_argument(x, arg, "a metric: a name (\"mae\") or an object (`metric_mean_absolute_error()`)", call = call)
+  abort_argument(x, arg, "a metric: a name (\"mae\"), an object (`metric_mean_absolute_error()`) or a function of `y_true` and `y_pred`", call = call)
 }
 
-# The value of a state, c(sum, weight).
-metric_value <- function(kind, state) {
-  value <- if (is.null(state) || state[[2L]] == 0) 0 else state[[1L]] / state[[2L]]
-  if (kind == "root_mean_squared_error") sqrt(value) else value
+# What the engine computes for a metric whose kind is settled: list(kind =, options).
+# `truth` and `shape` are the sizes of a sample's truth and prediction.
+engine_metric <- function(data, kind, truth, shape, dtype) {
+  if (kind == "function") return(engine_function(data, truth, shape, dtype))
+  if (!is.null(data$counts)) return(engine_counts(data))
+  if (kind == "root_mean_squared_error") kind <- "mean_squared_error"
+  if (kind == "cosine_similarity" && !isTRUE(data$as_loss)) kind <- "cosine_proximity"
+  c(list(kind = kind), data$options)
 }
+
+# The value of a state: c(sum, weight), or the sums of a metric that is no mean.
+metric_value <- function(data, state) {
+  if (!is.null(data$counts)) return(counts_value(data, state))
+  value <- if (is.null(state) || state[[2L]] == 0) 0 else state[[1L]] / state[[2L]]
+  if (data$kind == "root_mean_squared_error") sqrt(value) else value
+}
+
+# How many numbers a state has, for a prediction of so many columns.
+metric_size <- function(data, width) if (is.null(data$counts)) 2L else counts_size(data, width)
 
 # Whether more is better.
-metric_grows <- function(kind) grepl("accuracy$", kind)
+metric_grows <- function(data) {
+  grepl("accuracy$|^auc$|^precision|^recall|score$|^true_|^sensitivity|^specificity", data$kind) ||
+    (data$kind == "cosine_similarity" && data$family == "metric" && !isTRUE(data$as_loss))
+}
 
 metric_methods <- c("update_state", "result", "reset_state")
 
@@ -179,11 +207,18 @@ metric_method <- function(x, name, known) {
   data <- measure_data(x)
   if (data$family == "metric" && name %in% metric_methods) {
     return(switch(name,
-      update_state = function(y_true, y_pred, sample_weight = NULL) {
-        update_metric(around, y_true, y_pred, sample_weight, environment())
-        invisible(x)
+      update_state = if (isTRUE(data$of_values)) {
+        function(values, sample_weight = NULL) {
+          update_values(around, values, sample_weight, environment())
+          invisible(x)
+        }
+      } else {
+        function(y_true, y_pred, sample_weight = NULL) {
+          update_metric(around, y_true, y_pred, sample_weight, environment())
+          invisible(x)
+        }
       },
-      result = function() metric_value(data$kind, around$state),
+      result = function() metric_value(data, around$state),
       reset_state = function() {
         around$state <- NULL
         invisible(x)
@@ -198,10 +233,13 @@ metric_method <- function(x, name, known) {
 
 call_metric <- function(around, y_true, y_pred, sample_weight, call = NULL) {
   update_metric(around, y_true, y_pred, sample_weight, call)
-  metric_value(around$measure$kind, around$state)
+  metric_value(around$measure, around$state)
 }
 
 update_metric <- function(around, y_true, y_pred, sample_weight, call = NULL) {
   state <- measure_arrays(around$measure, y_true, y_pred, sample_weight, call)$metrics[[1L]]
+  if (!is.null(around$state) && length(around$state) != length(state)) {
+    abort_attentive("shape", "The prediction has another number of columns than those before it.", hint = "`$reset_state()` begins anew.", call = call)
+  }
   around$state <- if (is.null(around$state)) state else around$state + state
 }

@@ -138,10 +138,13 @@ read_truth <- function(y, kinds, shape, samples, what, arg, call = NULL, classes
   }
   check_no_missing(y, what, arg, call)
   for (data in kinds) {
+    if (data$kind == "function") next # it takes whatever it takes
     kind <- resolve_kind(data$kind, dim(y)[-1L], shape)
     check_truth_shape(dim(y)[-1L], kind, data$family, shape, what, arg, call)
     if (is_sparse_kind(kind)) check_labels(y, shape[[length(shape)]], data$options$ignore_class, what, arg, call)
-    if (kind == "binary_crossentropy") check_probabilities(y, what, arg, call)
+    if (!is.null(data$counts)) check_class_id(data, if (length(shape) == 0L) 1L else shape[[length(shape)]], call)
+    if (kind == "categorical_focal_crossentropy") check_alpha(data$options$alpha, shape[[length(shape)]], call)
+    if (kind %in% c("binary_crossentropy", "binary_focal_crossentropy")) check_probabilities(y, what, arg, call)
   }
   y
 }
@@ -205,6 +208,12 @@ check_labels <- function(y, classes, ignore_class, what, arg, call = NULL) {
       if (classes == 1L) "class" else "classes", say_wrong(y, wrong)),
     hint = if (max(y) == classes && min(y) >= 1) "These seem to count from 1: give `y - 1`, or a factor.", arg = arg, call = call
   )
+}
+
+check_alpha <- function(alpha, classes, call = NULL) {
+  if (length(alpha) %in% c(1L, classes)) return(invisible())
+  abort_attentive("argument", sprintf("`alpha` must be one number, or one for each of the %d classes, not %d.", classes, length(alpha)),
+    arg = "alpha", call = call)
 }
 
 # For two classes: 0, 1, or a probability between them.

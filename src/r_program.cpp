@@ -22,33 +22,6 @@ using namespace attentive;
 
 namespace {
 
-ProgramPlan as_plan(const Rcpp::List &list) {
-  ProgramPlan plan;
-  plan.values = Rcpp::as<int>(list["values"]);
-  plan.masks = Rcpp::as<int>(list["masks"]);
-  plan.weights = static_cast<int>(Rf_xlength(list["variables"]));
-  plan.inputs = doorway::integers(list["inputs"]);
-  plan.outputs = doorway::integers(list["outputs"]);
-  plan.output_masks = doorway::integers(doorway::entry(list, "output_masks"));
-  const SEXP whole_batch = doorway::entry(list, "whole_batch");
-  plan.whole_batch = !Rf_isNull(whole_batch) && Rcpp::as<bool>(whole_batch);
-  const Rcpp::List nodes = list["nodes"];
-  for (R_xlen_t i = 0; i < nodes.size(); ++i) {
-    const Rcpp::List node = nodes[i];
-    ProgramNode made;
-    made.op = Rcpp::as<std::string>(node["op"]);
-    made.links.inputs = doorway::integers(node["inputs"]);
-    made.links.outputs = doorway::integers(node["outputs"]);
-    made.links.masks = doorway::integers(doorway::entry(node, "masks"));
-    made.links.mask_outputs = doorway::integers(doorway::entry(node, "mask_outputs"));
-    made.links.weights = doorway::integers(doorway::entry(node, "weights"));
-    made.options = doorway::as_options(node);
-    made.options.function = doorway::as_function(doorway::entry(node, "functions"));
-    plan.nodes.push_back(std::move(made));
-  }
-  return plan;
-}
-
 // Masks come as they are, in bytes, row-major.
 SEXP as_logical(const MaskValue *mask) {
   if (mask == nullptr)
@@ -196,7 +169,7 @@ bool pointer_alive(SEXP pointer) {
 // [[Rcpp::export(rng = false)]]
 SEXP program_create(Rcpp::List plan, bool float64) {
   return doorway::guarded([&] {
-    const ProgramPlan made = as_plan(plan);
+    const ProgramPlan made = doorway::as_plan(plan);
     return doorway::as_pointer(
         float64 ? std::make_unique<doorway::AnyProgram>(std::in_place_index<1>, made)
                 : std::make_unique<doorway::AnyProgram>(std::in_place_index<0>, made));

@@ -173,6 +173,34 @@ inline std::shared_ptr<const NodeFunction> as_function(SEXP functions) {
   return function;
 }
 
+// What build_program() gives.
+inline ProgramPlan as_plan(const Rcpp::List &list) {
+  ProgramPlan plan;
+  plan.values = Rcpp::as<int>(list["values"]);
+  plan.masks = Rcpp::as<int>(list["masks"]);
+  plan.weights = static_cast<int>(Rf_xlength(list["variables"]));
+  plan.inputs = integers(list["inputs"]);
+  plan.outputs = integers(list["outputs"]);
+  plan.output_masks = integers(entry(list, "output_masks"));
+  const SEXP whole_batch = entry(list, "whole_batch");
+  plan.whole_batch = !Rf_isNull(whole_batch) && Rcpp::as<bool>(whole_batch);
+  const Rcpp::List nodes = list["nodes"];
+  for (R_xlen_t i = 0; i < nodes.size(); ++i) {
+    const Rcpp::List node = nodes[i];
+    ProgramNode made;
+    made.op = Rcpp::as<std::string>(node["op"]);
+    made.links.inputs = integers(node["inputs"]);
+    made.links.outputs = integers(node["outputs"]);
+    made.links.masks = integers(entry(node, "masks"));
+    made.links.mask_outputs = integers(entry(node, "mask_outputs"));
+    made.links.weights = integers(entry(node, "weights"));
+    made.options = as_options(node);
+    made.options.function = as_function(entry(node, "functions"));
+    plan.nodes.push_back(std::move(made));
+  }
+  return plan;
+}
+
 // Rows as the engine counts them; `rows` count from 1, NULL means all.
 template <class T> std::vector<Index> as_rows(SEXP rows, const Dataset<T> &dataset) {
   const Index samples = dataset.columns.empty() ? 0 : dataset.columns[0].samples();

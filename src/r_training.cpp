@@ -34,14 +34,26 @@
 //   sparse_categorical_crossentropy: from_logits = FALSE, ignore_class = NULL
 //   mean_absolute_percentage_error, mean_squared_logarithmic_error, log_cosh, poisson,
 //   kl_divergence, hinge, squared_hinge, categorical_hinge
+//   binary_focal_crossentropy: apply_class_balancing = FALSE, alpha = 0.25, gamma = 2,
+//             from_logits = FALSE, label_smoothing = 0
+//   categorical_focal_crossentropy: alpha = 0.25 (one or one a class), gamma = 2, and the same
 //   cosine_similarity
 //   function: fun = function(y_true, y_pred) one value for each sample,
 //             gradient = function(y_true, y_pred) derivatives of the sum of the values by
 //             y_pred, an array like it; without one it can be evaluated, not trained with
+//   program:  program = what build_program() gives, without weights, with the inputs truth and
+//             prediction; truth, prediction = the sizes of a sample of each. It gives values of any
+//             dims, or one for all.
 // Metrics: every kind of loss (its mean), and
 //   accuracy (equality), binary_accuracy: threshold = 0.5, categorical_accuracy,
 //   sparse_categorical_accuracy, top_k_categorical_accuracy: k = 5,
 //   sparse_top_k_categorical_accuracy: k = 5
+//   cosine_proximity (the loss cosine_similarity with the other sign)
+//   histogram: thresholds, top_k = NULL, class_id = NULL (from 0), by_label = FALSE, soft = FALSE
+//   class_counts: threshold = NULL
+//   regression
+//   The last three have more than two sums: see engine/metrics.h.
+//   program: as of losses; function: fun = function(y_true, y_pred) values of any dims
 //   (root_mean_squared_error is R's: the square root of mean_squared_error's value)
 // Optimizers
 //   sgd: momentum = 0, nesterov = FALSE                      slots: momentum (where it is not 0)
@@ -72,7 +84,7 @@
 //   list of
 //     loss       c(sum, weight): the total loss with penalties times the rows, and the rows
 //     losses     for each output c(sum, weight) of its own loss, without its weight
-//     metrics    for each metric c(sum, weight)
+//     metrics    for each metric c(sum, weight), or its other sums
 //     finite     whether the total loss is
 //     updated    FALSE where stop_on_nan held the update back
 //     outputs    list of arrays, where the plan asks for them
@@ -156,7 +168,7 @@ template <class T> SEXP outputs_of(Program<T> &program, const Execution &executi
 Rcpp::List as_result(const StepResult &result, bool updated, SEXP outputs) {
   return Rcpp::List::create(
       Rcpp::Named("loss") = as_state(result.loss), Rcpp::Named("losses") = as_states(result.losses),
-      Rcpp::Named("metrics") = as_states(result.metrics), Rcpp::Named("finite") = result.finite,
+      Rcpp::Named("metrics") = Rcpp::wrap(result.metrics), Rcpp::Named("finite") = result.finite,
       Rcpp::Named("updated") = updated, Rcpp::Named("outputs") = outputs);
 }
 

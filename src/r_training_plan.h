@@ -53,6 +53,10 @@ inline void read_loss_options(const Rcpp::List &list, LossOptions &options) {
   options.from_logits = flag(list, "from_logits");
   options.label_smoothing = number(list, "label_smoothing", 0);
   options.ignore_class = maybe(list, "ignore_class");
+  options.balanced = flag(list, "apply_class_balancing");
+  options.gamma = number(list, "gamma", options.gamma);
+  if (!Rf_isNull(entry(list, "alpha")))
+    options.alpha = Rcpp::as<std::vector<double>>(entry(list, "alpha"));
 }
 
 inline Reduction reduction_of(const std::string &name) {
@@ -61,12 +65,45 @@ inline Reduction reduction_of(const std::string &name) {
   return name == "mean_with_sample_weight" ? Reduction::mean_with_sample_weight : Reduction::mean;
 }
 
-inline OutputMetric read_metric(const Rcpp::List &list) {
-  OutputMetric metric;
-  metric.options = metric_of_name(text(list, "kind"));
+// list(kind = "program", program =, truth =, prediction =)
+template <class T> CustomValues<T> read_program(const Rcpp::List &list) {
+  const std::vector<int> truth = integers(list["truth"]), prediction = integers(list["prediction"]);
+  return values_of_program<T>(as_plan(list["program"]), Dims(truth.begin(), truth.end()),
+                              Dims(prediction.begin(), prediction.end()));
+}
+
+// list(kind = "function", fun = function(y_true, y_pred) values)
+template <class T> CustomValues<T> read_function(const Rcpp::List &list) {
+  const Rcpp::Function fun = list["fun"];
+  CustomValues<T> custom;
+  custom.values = [=](const DatasetColumn<T> &y, const Value<T> &p, const Execution &) {
+    const Execution own = doorway::execution(1);
+    return as_array(Rcpp::RObject(
+        fun(write_array(y.data.data(), y.dims, own), write_array(p.data.data(), p.dims, own))));
+  };
+  return custom;
+}
+
+template <class T> OutputMetric<T> read_metric(const Rcpp::List &list) {
+  OutputMetric<T> metric;
+  const std::string kind = text(list, "kind");
+  if (kind == "program")
+    metric.custom = read_program<T>(list);
+  else if (kind == "function")
+    metric.custom = read_function<T>(list);
+  else
+    metric.options = metric_of_name(kind);
   read_loss_options(list, metric.options.loss);
   metric.options.threshold = number(list, "threshold", 0.5);
   metric.options.k = static_cast<Index>(number(list, "k", 5));
+  if (!Rf_isNull(entry(list, "thresholds")))
+    metric.options.thresholds = Rcpp::as<std::vector<double>>(entry(list, "thresholds"));
+  if (const auto top_k = maybe(list, "top_k"))
+    metric.options.top_k = static_cast<Index>(*top_k);
+  if (const auto class_id = maybe(list, "class_id"))
+    metric.options.class_id = static_cast<Index>(*class_id);
+  metric.options.by_label = flag(list, "by_label");
+  metric.options.soft = flag(list, "soft");
   metric.output = static_cast<std::size_t>(number(list, "output", 1)) - 1;
   metric.weighted = flag(list, "weighted");
   return metric;
@@ -220,6 +257,10 @@ template <class T> OutputLoss<T> read_loss(SEXP config) {
   loss.wanted = true;
   loss.weight = number(list, "weight", 1);
   loss.reduction = reduction_of(text(list, "reduction"));
+  if (kind == "program") {
+    loss.custom = read_program<T>(list);
+    return loss;
+  }
   if (kind == "function") {
     loss.hook = loss_hook<T>(list);
     return loss;
@@ -237,7 +278,7 @@ template <class T> TrainingHandle<T> read_training(const Rcpp::List &list) {
   for (SEXP loss : Rcpp::List(entry(list, "losses")))
     handle.plan.losses.push_back(read_loss<T>(loss));
   for (SEXP metric : Rcpp::List(entry(list, "metrics")))
-    handle.plan.metrics.push_back(read_metric(metric));
+    handle.plan.metrics.push_back(read_metric<T>(metric));
   const Rcpp::List shapes = entry(list, "shapes");
   const Rcpp::List penalties = entry(list, "penalties");
   const Rcpp::List constraints = entry(list, "constraints");

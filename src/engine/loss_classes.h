@@ -84,7 +84,55 @@ struct CategoricalCrossentropyOfLogits {
   }
 };
 
-// The same for a label, which is checked before.
+// -sum alpha (1 - q)^gamma y log q, q being p divided by its sum and clipped.
+struct CategoricalFocal {
+  Distribution target;
+  bool logits;
+  const std::vector<double> &alpha;
+  double gamma;
+
+  double weight(Index j) const {
+    return alpha.size() == 1 ? alpha[0] : alpha[static_cast<std::size_t>(j)];
+  }
+  // Probability j is share(j); with logits by the softmax, whose sum is 1.
+  template <class T> auto share(const T *p, Index width, double &total) const {
+    const double level = logits ? log_sum_exp(p, width) : 0;
+    const double sum = total = logits ? 1 : sum_of(p, width);
+    return [=](Index j) {
+      const double x = static_cast<double>(p[j]);
+      return logits ? std::exp(x - level) : x / sum;
+    };
+  }
+  template <class T> double value(const T *y, const T *p, Index width) const {
+    double total = 0, sum = 0;
+    const auto share_of = share(p, width, total);
+    for (Index j = 0; j < width; ++j) {
+      const double q = clip(share_of(j));
+      sum -= weight(j) * std::pow(1 - q, gamma) * target(y, j, width) * std::log(q);
+    }
+    return sum;
+  }
+  // d value / d q, 0 where q is clipped
+  double slope(double q, double t, Index j) const {
+    if (!inside(q))
+      return 0;
+    const double by_miss = gamma == 0 ? 0 : gamma * std::pow(1 - q, gamma - 1) * std::log(q);
+    return weight(j) * t * (by_miss - std::pow(1 - q, gamma) / q);
+  }
+  template <class T, class Add>
+  void gradient(const T *y, const T *p, Index width, double factor, const Add &add) const {
+    double total = 0, mean = 0;
+    const auto share_of = share(p, width, total);
+    for (Index j = 0; j < width; ++j)
+      mean += slope(share_of(j), target(y, j, width), j) * share_of(j);
+    for (Index j = 0; j < width; ++j) {
+      const double q = share_of(j);
+      add(j, factor * (slope(q, target(y, j, width), j) - mean) * (logits ? q : 1 / total));
+    }
+  }
+};
+
+// The cross-entropy of a label, which is checked before.
 struct SparseCrossentropy {
   template <class T> double value(const T *y, const T *p, Index width) const {
     const Index label = static_cast<Index>(*y);

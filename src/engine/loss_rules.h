@@ -112,6 +112,25 @@ struct BinaryCrossentropyOfLogits {
   double slope(double y, double p) const { return sigmoid(p) - label(y); }
 };
 
+// The cross-entropy times (1 - p_t)^gamma, p_t the probability of the truth.
+struct BinaryFocal {
+  BinaryCrossentropy entropy;
+  bool logits, balanced;
+  double alpha, gamma;
+  double weight(double t) const { return balanced ? t * alpha + (1 - t) * (1 - alpha) : 1; }
+  static double miss(double t, double q) { return 1 - (t * q + (1 - t) * (1 - q)); }
+  double value(double y, double p) const {
+    const double t = entropy.label(y), q = logits ? sigmoid(p) : p;
+    return weight(t) * std::pow(miss(t, q), gamma) * entropy.value(y, q);
+  }
+  double slope(double y, double p) const {
+    const double t = entropy.label(y), q = logits ? sigmoid(p) : p, m = miss(t, q);
+    const double by_miss = gamma == 0 ? 0 : gamma * std::pow(m, gamma - 1) * (1 - 2 * t);
+    const double by_q = by_miss * entropy.value(y, q) + std::pow(m, gamma) * entropy.slope(y, q);
+    return weight(t) * by_q * (logits ? q * (1 - q) : 1);
+  }
+};
+
 // -- Rows -------------------------------------------------------------------
 
 // The mean of an element rule over a row.
@@ -189,7 +208,7 @@ struct CosineSimilarity {
     double sum = 0;
     for (Index j = 0; j < width; ++j)
       sum += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-    return std::max(std::sqrt(sum), 1e-12);
+    return std::max(std::sqrt(sum), kEpsilon);
   }
   template <class T> double value(const T *y, const T *p, Index width) const {
     double product = 0;
@@ -199,7 +218,9 @@ struct CosineSimilarity {
   }
   template <class T, class Add>
   void gradient(const T *y, const T *p, Index width, double factor, const Add &add) const {
-    const double own = norm(p, width), other = norm(y, width), cosine = -value(y, p, width);
+    const double own = norm(p, width), other = norm(y, width);
+    // a norm that is held does not turn with p
+    const double cosine = own > kEpsilon ? -value(y, p, width) : 0;
     for (Index j = 0; j < width; ++j)
       add(j, -factor *
                  (static_cast<double>(y[j]) / other - cosine * static_cast<double>(p[j]) / own) /

@@ -82,6 +82,8 @@ std::optional<LossKind> loss_kind(const std::string &name) {
       {"binary_crossentropy", LossKind::binary_crossentropy},
       {"categorical_crossentropy", LossKind::categorical_crossentropy},
       {"sparse_categorical_crossentropy", LossKind::sparse_categorical_crossentropy},
+      {"binary_focal_crossentropy", LossKind::binary_focal_crossentropy},
+      {"categorical_focal_crossentropy", LossKind::categorical_focal_crossentropy},
   };
   const auto found = kinds.find(name);
   return found == kinds.end() ? std::nullopt : std::optional<LossKind>(found->second);
@@ -129,6 +131,18 @@ void loss_values(const LossOptions &options, const LossTask<T> &task, const Exec
     if (options.from_logits)
       return run_rows(SparseCrossentropyOfLogits{}, task, 1, execution);
     return run_rows(SparseCrossentropy{}, task, 1, execution);
+  case LossKind::binary_focal_crossentropy:
+    return run_elements(
+        BinaryFocal{
+            {smoothing}, options.from_logits, options.balanced, options.alpha.at(0), options.gamma},
+        task, execution);
+  case LossKind::categorical_focal_crossentropy:
+    if (options.alpha.size() != 1 && static_cast<Index>(options.alpha.size()) != task.width)
+      throw std::invalid_argument("`alpha` has " + std::to_string(options.alpha.size()) +
+                                  " numbers for " + std::to_string(task.width) + " classes");
+    return run_rows(
+        CategoricalFocal{{smoothing}, options.from_logits, options.alpha, options.gamma}, task,
+        task.width, execution);
   }
 }
 

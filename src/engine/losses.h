@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "node.h"
 
@@ -24,7 +25,9 @@ enum class LossKind {
   cosine_similarity,
   binary_crossentropy,
   categorical_crossentropy,
-  sparse_categorical_crossentropy
+  sparse_categorical_crossentropy,
+  binary_focal_crossentropy,
+  categorical_focal_crossentropy
 };
 
 struct LossOptions {
@@ -33,6 +36,11 @@ struct LossOptions {
   bool from_logits = false;
   double label_smoothing = 0;
   std::optional<double> ignore_class; // such labels count as masked
+  // Of the focal losses: the power, and the weight of class 1 (binary, where it is
+  // balanced) or of all classes or each.
+  double gamma = 2;
+  bool balanced = false;
+  std::vector<double> alpha = {0.25};
 };
 
 // Empty where no loss has this name.

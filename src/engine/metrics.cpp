@@ -47,10 +47,9 @@ double value_at(const MetricOptions &options, const T *y, const T *p, Index widt
     return among_top(p, width, static_cast<double>(largest(y, width)), options.k);
   case MetricKind::sparse_top_k_categorical_accuracy:
     return among_top(p, width, static_cast<double>(*y), options.k);
-  case MetricKind::loss:
-    break;
+  default: // not by position
+    return 0;
   }
-  return 0;
 }
 
 } // namespace
@@ -63,6 +62,10 @@ MetricOptions metric_of_name(const std::string &name) {
       {"sparse_categorical_accuracy", MetricKind::sparse_categorical_accuracy},
       {"top_k_categorical_accuracy", MetricKind::top_k_categorical_accuracy},
       {"sparse_top_k_categorical_accuracy", MetricKind::sparse_top_k_categorical_accuracy},
+      {"cosine_proximity", MetricKind::cosine_similarity}, // its name is the loss's
+      {"histogram", MetricKind::histogram},
+      {"class_counts", MetricKind::class_counts},
+      {"regression", MetricKind::regression},
   };
   MetricOptions options;
   const auto found = kinds.find(name);
@@ -77,6 +80,11 @@ MetricOptions metric_of_name(const std::string &name) {
   return options;
 }
 
+bool is_mean(const MetricOptions &options) {
+  return options.kind != MetricKind::histogram && options.kind != MetricKind::class_counts &&
+         options.kind != MetricKind::regression;
+}
+
 bool has_labels(const MetricOptions &options) {
   return options.kind == MetricKind::sparse_categorical_accuracy ||
          options.kind == MetricKind::sparse_top_k_categorical_accuracy ||
@@ -88,6 +96,14 @@ void metric_values(const MetricOptions &options, const LossTask<T> &task,
                    const Execution &execution) {
   if (options.kind == MetricKind::loss)
     return loss_values(options.loss, task, execution);
+  if (options.kind == MetricKind::cosine_similarity) {
+    LossOptions cosine;
+    cosine.kind = LossKind::cosine_similarity;
+    loss_values(cosine, task, execution);
+    for (Index n = 0; n < task.positions; ++n)
+      task.values[n] = -task.values[n];
+    return;
+  }
   const Index stride = has_labels(options) ? 1 : task.width;
   for (Index n = 0; n < task.positions; ++n)
     task.values[n] = task.weights[n] == 0 ? 0

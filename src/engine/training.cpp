@@ -1,6 +1,8 @@
 #include "training.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 
 #include "batch.h"
@@ -118,10 +120,48 @@ double hooked_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backw
   return factor * weighted_sum(values, weights.numbers);
 }
 
+// What each of the values of a function counts; of one value for all what it counts.
+template <class T>
+PositionWeights custom_weights(const Array &values, const Comparison<T> &c, bool weighted) {
+  WeightSource<T> source;
+  source.sample_weight = weighted ? c.sample_weight : nullptr;
+  source.rows = c.rows;
+  if (one_for_all(values, c.leading[0]))
+    return position_weights(Dims{source.sample_weight == nullptr ? 1 : c.leading[0]}, source);
+  source.mask = c.mask;
+  return position_weights(values.dims, source);
+}
+
+// A loss by a program of its own, whose values are reduced as all others are.
+template <class T>
+double custom_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backward,
+                   const Execution &execution) {
+  const Array values = loss.custom.values(c.target, *c.prediction, execution);
+  const PositionWeights weights = custom_weights(values, c, true);
+  const double factor = reduction_factor(loss.reduction, weights);
+  const bool one = one_for_all(values, c.leading[0]);
+  Buffer<double> counts(values.data.size());
+  for (Index i = 0; i < counts.size(); ++i)
+    counts[i] = factor * (one ? sum_of(weights.numbers) : weights.numbers[i]);
+  const double total = weighted_sum(values.data, counts);
+  if (backward) {
+    if (!loss.custom.gradient)
+      throw std::invalid_argument("a loss function has no gradient");
+    for (Index i = 0; i < counts.size(); ++i)
+      counts[i] *= loss.weight;
+    const GradientPlace<T> place = gradient_place<T>(*c.prediction, c.prediction->data.size());
+    if (place.data != nullptr)
+      loss.custom.gradient(counts, place);
+  }
+  return total;
+}
+
 // The loss of one output without its own weight; with `backward` the output's gradient.
 template <class T>
 double output_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backward,
                    const Execution &execution) {
+  if (loss.custom)
+    return custom_loss(loss, c, backward, execution);
   if (loss.hook)
     return hooked_loss(loss, c, backward);
   Buffer<double> values;
@@ -144,9 +184,30 @@ double output_loss(const OutputLoss<T> &loss, const Comparison<T> &c, bool backw
   return factor * weighted_sum(values, weights.numbers);
 }
 
-// Keras takes the mean over the positions of a sample before it adds up.
+// Of values Keras takes the mean over the positions of a sample before it adds up.
+std::vector<double> mean_state(const Buffer<double> &values, const PositionWeights &weights,
+                               Index samples) {
+  const double each =
+      samples == 0 ? 1 : static_cast<double>(values.size()) / static_cast<double>(samples);
+  return {weighted_sum(values, weights.numbers) / each, sum_of(weights.numbers) / each};
+}
+
 template <class T>
-State metric_state(const OutputMetric &metric, const Comparison<T> &c, const Execution &execution) {
+std::vector<double> custom_state(const OutputMetric<T> &metric, const Comparison<T> &c,
+                                 const Execution &execution) {
+  const Array values = metric.custom.values(c.target, *c.prediction, execution);
+  const PositionWeights weights = custom_weights(values, c, metric.weighted);
+  if (!one_for_all(values, c.leading[0]))
+    return mean_state(values.data, weights, c.leading[0]);
+  const double count = sum_of(weights.numbers);
+  return {values.data[0] * count, count};
+}
+
+template <class T>
+std::vector<double> metric_state(const OutputMetric<T> &metric, const Comparison<T> &c,
+                                 const Execution &execution) {
+  if (metric.custom)
+    return custom_state(metric, c, execution);
   Buffer<double> values;
   LossTask<T> task = task_of(c, has_labels(metric.options), values);
   WeightSource<T> source;
@@ -155,10 +216,13 @@ State metric_state(const OutputMetric &metric, const Comparison<T> &c, const Exe
   source.rows = c.rows;
   const PositionWeights weights = position_weights(c.leading, source);
   task.weights = weights.numbers.data();
+  if (!is_mean(metric.options)) {
+    std::vector<double> sums;
+    metric_sums(metric.options, task, sums);
+    return sums;
+  }
   metric_values(metric.options, task, execution);
-  const double each =
-      c.leading[0] == 0 ? 1 : static_cast<double>(c.positions) / static_cast<double>(c.leading[0]);
-  return {weighted_sum(values, weights.numbers) / each, sum_of(weights.numbers) / each};
+  return mean_state(values, weights, c.leading[0]);
 }
 
 // The penalties on the trained weights; with `backward` their gradients are added.
@@ -182,7 +246,7 @@ double penalties(Program<T> &program, const TrainingPlan<T> &plan, bool backward
 
 template <class T> bool compared(const TrainingPlan<T> &plan, std::size_t output) {
   bool needed = output < plan.losses.size() && plan.losses[output].wanted;
-  for (const OutputMetric &metric : plan.metrics)
+  for (const OutputMetric<T> &metric : plan.metrics)
     needed = needed || metric.output == output;
   return needed;
 }
@@ -195,8 +259,11 @@ void StepResult::add(const StepResult &other) {
   metrics.resize(other.metrics.size());
   for (std::size_t i = 0; i < losses.size(); ++i)
     losses[i].add(other.losses[i]);
-  for (std::size_t i = 0; i < metrics.size(); ++i)
-    metrics[i].add(other.metrics[i]);
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    metrics[i].resize(other.metrics[i].size());
+    std::transform(metrics[i].begin(), metrics[i].end(), other.metrics[i].begin(),
+                   metrics[i].begin(), std::plus<double>());
+  }
   finite = finite && other.finite;
 }
 

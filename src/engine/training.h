@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "custom_values.h"
 #include "dataset.h"
 #include "metrics.h"
 #include "optimizer.h"
@@ -30,13 +31,16 @@ template <class T> struct Hooks {
 template <class T> struct OutputLoss {
   bool wanted = false;
   LossOptions options;
-  typename Hooks<T>::Loss hook; // in place of the options
+  // In place of the options:
+  CustomValues<T> custom;
+  typename Hooks<T>::Loss hook;
   double weight = 1;
   Reduction reduction = Reduction::mean;
 };
 
-struct OutputMetric {
+template <class T> struct OutputMetric {
   MetricOptions options;
+  CustomValues<T> custom; // in place of the options
   std::size_t output = 0;
   bool weighted = false; // sample weights count
 };
@@ -49,7 +53,7 @@ template <class T> struct TrainedWeight {
 
 template <class T> struct TrainingPlan {
   std::vector<OutputLoss<T>> losses; // one an output
-  std::vector<OutputMetric> metrics;
+  std::vector<OutputMetric<T>> metrics;
   std::vector<TrainedWeight<T>> weights;
   OptimizerOptions optimizer;
   bool stop_on_nan = false;
@@ -70,15 +74,18 @@ struct State {
 };
 
 struct StepResult {
-  State loss;                         // everything, penalties too
-  std::vector<State> losses, metrics; // one an output, unweighted; one a metric
-  bool finite = true;                 // the loss, in every batch
+  State loss;                // everything, penalties too
+  std::vector<State> losses; // one an output, unweighted
+  // One a metric, which add up too: sum and weight of a mean, else those of metric_sums().
+  std::vector<std::vector<double>> metrics;
+  bool finite = true; // the loss, in every batch
   void add(const StepResult &other);
 };
 
 // Forward and everything that is computed from it for these rows. With
 // `backward` the gradients of the trained weights are there afterwards, penalties
-// included, clipped unless the optimizer accumulates. run()'s weights, call, and execution are the caller's.
+// included, clipped unless the optimizer accumulates. run()'s weights, call, and execution are the
+// caller's.
 template <class T>
 StepResult compute_step(Program<T> &program, const TrainingPlan<T> &plan, const Dataset<T> &dataset,
                         const StepColumns &columns, const Index *rows, Index count, bool backward);

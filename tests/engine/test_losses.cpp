@@ -120,6 +120,18 @@ std::vector<Case> smooth_cases() {
       for (double &y : cases.back().y)
         y = y > .5 ? 1 : low;
     }
+  for (bool logits : {false, true})
+    for (double gamma : {2.0, 0.0, 1.5}) {
+      LossOptions focal = loss("binary_focal_crossentropy", logits, gamma == 2 ? .2 : 0);
+      focal.gamma = gamma;
+      focal.balanced = gamma != 2;
+      focal.alpha = {.3};
+      add(focal, logits ? -3 : .1, logits ? 3 : .9);
+      focal.kind = LossKind::categorical_focal_crossentropy;
+      if (gamma != 2)
+        focal.alpha = {.3, .1, .5, .7};
+      add(focal, logits ? -3 : .1, logits ? 3 : .9);
+    }
   LossOptions huber = loss("huber");
   huber.delta = .7;
   add(huber, -2, 2);

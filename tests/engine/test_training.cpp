@@ -245,9 +245,9 @@ void one_step() {
   }
   CHECK(near(result.loss.sum, 3 * (3 * loss + penalty), 1e-12) && result.loss.weight == 3);
   CHECK(near(result.losses[0].sum, 3 * loss, 1e-12));
-  CHECK(near(result.metrics[0].sum, error, 1e-12) && result.metrics[0].weight == 3);
-  CHECK(near(result.metrics[1].sum, weighted_error, 1e-12) &&
-        near(result.metrics[1].weight, weights, 1e-12));
+  CHECK(near(result.metrics[0][0], error, 1e-12) && result.metrics[0][1] == 3);
+  CHECK(near(result.metrics[1][0], weighted_error, 1e-12) &&
+        near(result.metrics[1][1], weights, 1e-12));
   for (std::size_t i = 0; i < 6; ++i)
     CHECK(near(s.program.run().weights[0].gradient[static_cast<Index>(i)], d_kernel[i], 1e-12));
   for (std::size_t i = 0; i < 2; ++i)
@@ -280,8 +280,8 @@ void batches() {
   const StepResult whole = s.run(rows, false);
   const StepResult parts = evaluate_rows(s.program, s.plan, s.data, s.columns, rows, 4);
   CHECK(near(whole.loss.sum, parts.loss.sum, 1e-12) && parts.loss.weight == 10);
-  CHECK(near(whole.metrics[0].sum, parts.metrics[0].sum, 1e-12));
-  CHECK(near(whole.metrics[0].sum, whole.loss.sum, 1e-12));
+  CHECK(near(whole.metrics[0][0], parts.metrics[0][0], 1e-12));
+  CHECK(near(whole.metrics[0][0], whole.loss.sum, 1e-12));
 
   const std::vector<Prediction<double>> predicted = predict_rows(s.program, s.data, {9, 3, 5}, 2);
   CHECK(predicted.size() == 1 && predicted[0].dims == (Dims{3, 2}));

@@ -100,7 +100,7 @@ test_that("what does not fit is said, with rows", {
   expect_error(loss_mean_squared_error(reduction = "all"), class = "attentive_error_argument")
   expect_error(loss_categorical_crossentropy(axis = 1), class = "attentive_error_not_yet")
   expect_error(as_loss("msee"), "mse", class = "attentive_error_name")
-  expect_error(as_loss(function(y_true, y_pred) 1), class = "attentive_error_not_yet")
+  expect_error(as_loss(function(y_true) 1), class = "attentive_error_argument")
   expect_error(as_metric("accurracy"), "accuracy", class = "attentive_error_name")
   expect_error(as_metric(3), class = "attentive_error_argument")
   expect_error(metric_mean_absolute_error()$value, class = "attentive_error_name")
