@@ -5,12 +5,17 @@
 #   base()                                    the R6 generator at the bottom
 #   wrap(instance, class_name, constructor, arguments)   what the constructor returns
 #   methods                                   the names that must be functions
+#   composes                                  whether constructors begin with `object`, see layer_class.R
 #   builtin(constructor)                      a class that does what a built-in does, or NULL
 class_families <- function(family) {
   switch(family,
     constraint = list(
       what = "Constraint()", base = constraint_base, wrap = new_custom_constraint, methods = c("initialize", "call", "get_config"),
       builtin = function(constructor) builtin_class("constraint", constructor)
+    ),
+    layer = list(
+      what = "Layer()", base = layer_base, wrap = wrap_layer_instance, builtin = builtin_layer_class, composes = TRUE,
+      methods = c("initialize", "call", "build", "get_config", "compute_mask", "compute_output_shape")
     )
   )
 }
@@ -34,7 +39,7 @@ define_class <- function(family, classname, members, private, inherit, parent_en
   definition <- new.env(parent = topenv(), size = 3L)
   definition$generator <- generator
   constructor <- structure(
-    new_constructor(formals(initialize_method(generator)), definition),
+    new_constructor(constructor_formals(bridge, generator), definition),
     class = "attentive_class", family = family, classname = classname, generator = generator
   )
   definition$constructor <- constructor
@@ -54,11 +59,24 @@ new_constructor <- function(formals, definition) {
   }), definition)
 }
 
+constructor_formals <- function(bridge, generator) {
+  own <- formals(initialize_method(generator))
+  if (isTRUE(bridge$composes)) c(alist(object = ), own[names(own) != "object"]) else own
+}
+
 new_instance <- function(constructor, arguments) {
   generator <- attr(constructor, "generator")
-  instance <- do.call(generator$new, arguments, quote = TRUE)
   bridge <- class_families(attr(constructor, "family"))
-  bridge$wrap(instance, attr(constructor, "classname"), constructor, named_arguments(initialize_method(generator), arguments))
+  object <- NULL
+  if (isTRUE(bridge$composes)) {
+    arguments <- named_arguments(constructor, arguments)
+    object <- arguments[["object"]]
+    arguments <- arguments[setdiff_names(arguments, "object")]
+  }
+  instance <- do.call(generator$new, arguments, quote = TRUE)
+  arguments <- named_arguments(initialize_method(generator), arguments)
+  if (is.null(object)) return(bridge$wrap(instance, attr(constructor, "classname"), constructor, arguments))
+  bridge$wrap(instance, attr(constructor, "classname"), constructor, arguments, object)
 }
 
 check_members <- function(members, arg, call = NULL) {

@@ -111,6 +111,9 @@ activation_label <- function(activation) {
 trace_function <- function(fun, shapes, dtype, arg, call = NULL, arguments = list()) {
   inputs <- lapply(seq_along(shapes), function(i) new_input_tensor(shapes[[i]], dtype, paste0("input_", i)))
   given <- if (length(inputs) == 1L) inputs[[1L]] else inputs
+  outer <- session$tracing
+  session$tracing <- TRUE
+  on.exit(session$tracing <- outer)
   outputs <- do.call(fun, c(list(given), arguments), quote = TRUE)
   if (is_symbolic(outputs)) outputs <- list(outputs)
   if (!is.list(outputs) || length(outputs) == 0L || !all(vapply(outputs, is_symbolic, NA))) {

@@ -123,6 +123,7 @@ set_graph <- function(self, inputs, outputs, nodes) {
   self$nodes <- nodes
   self$layers <- unique_selves(lapply(nodes, function(node) node$self))
   self$built <- TRUE
+  self$customs <- custom_layers_in(self)
   forget_programs(self)
   invisible(self)
 }
@@ -138,10 +139,13 @@ model_weights <- function(self, trainable = NA) {
 
 collect_weights <- function(self, trainable) {
   trainable <- trainable && self$trainable
-  if (!inherits(self, "model")) {
-    return(list(weights = self$weights, trainable = trainable & vapply(self$weights, function(w) w[["trainable"]], NA)))
-  }
-  parts <- lapply(self$layers, collect_weights, trainable)
+  moved <- vapply(self$weights, function(w) w[["trainable"]], NA)
+  own <- list(weights = self$weights, trainable = trainable & moved)
+  if (!holds_layers(self)) return(own)
+  # as in Keras: the layer's own, those that are trained first, then those of its layers
+  first <- order(!moved)
+  own <- list(weights = own$weights[first], trainable = own$trainable[first])
+  parts <- c(list(own), lapply(self$layers, collect_weights, trainable))
   list(
     weights = unlist(lapply(parts, function(part) part$weights), recursive = FALSE),
     trainable = unlist(lapply(parts, function(part) part$trainable))

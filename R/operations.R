@@ -13,12 +13,29 @@ operation_classes <- c(
 Ops.attentive_tensor <- function(e1, e2) {
   call <- environment()
   if (missing(e2)) {
+    if (inherits(e1, "attentive_variable")) e1 <- variable_operand(e1)
+    if (!is_symbolic(e1)) return(get(.Generic)(e1))
     if (.Generic == "+") return(e1)
     if (.Generic == "-") return(apply_operation("negative", list(e1), call))
+  }
+  if (!is_symbolic(e1) && !is_symbolic(e2)) { # variables
+    e1 <- variable_operand(e1)
+    e2 <- variable_operand(e2)
+    if (!is_symbolic(e1) && !is_symbolic(e2)) return(get(.Generic)(e1, e2))
   }
   operation <- binary_operations[.Generic]
   if (is.na(operation)) abort_operation(.Generic, call)
   apply_operation(operation[[1L]], list(e1, e2), call)
+}
+
+# One method for both, else R would not know which to take.
+#' @export
+Ops.attentive_variable <- Ops.attentive_tensor
+
+# A variable is a weight of what is being traced, else its numbers.
+variable_operand <- function(x) {
+  if (!inherits(x, "attentive_variable")) return(x)
+  if (is_tracing()) weight_tensor(x) else variable_array(x)
 }
 
 #' @export
@@ -28,6 +45,9 @@ Math.attentive_tensor <- function(x, ...) {
   if (is.na(operation) || ...length() > 0L) abort_operation(.Generic, call)
   apply_operation(operation[[1L]], list(x), call)
 }
+
+#' @export
+Math.attentive_variable <- function(x, ...) get(.Generic)(variable_operand(x), ...)
 
 #' @export
 Summary.attentive_tensor <- function(..., na.rm = FALSE) abort_operation(.Generic, environment())
@@ -90,6 +110,7 @@ scale.attentive_tensor <- function(x, center, scale) abort_operation("scale()", 
 
 # Operands are tensors, numbers or arrays; these are lined up from the right.
 apply_operation <- function(operation, operands, call = NULL, name = NULL) {
+  operands <- lapply(operands, function(x) if (inherits(x, "attentive_variable") && is_tracing()) weight_tensor(x) else x)
   tensors <- vapply(operands, is_symbolic, NA)
   constants <- lapply(operands[!tensors], function(x) {
     if (inherits(x, "attentive_variable")) x <- variable_array(x)
@@ -153,4 +174,39 @@ layer_build.operation <- function(self, shapes, call = NULL) invisible(self)
 layer_property.operation <- function(self, name) simple_property(self, name, "operation", self$operation)
 layer_function.operation <- function(self) {
   function(...) abort_attentive("argument", "An operation of a graph cannot be called.", call = environment())
+}
+
+# Tensors from no tensor --------------------------------------------------------------
+
+# Whether an R function is being applied to tensors that stand for arrays: then variables are weights.
+is_tracing <- function() isTRUE(session$tracing)
+
+# A variable as a tensor; the gradient goes to the variable.
+weight_tensor <- function(variable) {
+  self <- new_self(c("weight_operation", "operation"), "Variable", "weight", list(dtype = variable[["dtype"]]))
+  self$name <- variable[["name"]]
+  self$variable <- variable
+  self$built <- TRUE
+  new_node(self, list(), list(), list(variable[["shape"]]))$outputs[[1L]]
+}
+
+layer_emit.weight_operation <- function(self, builder, inputs, arguments) {
+  handle(add_node(builder, "weight", integer(), list(dims = self$variable[["shape"]]), list(self$variable)))
+}
+
+# Which ids are not 0: a mask as a tensor.
+token_mask_tensor <- function(ids) {
+  self <- new_self(c("token_mask_operation", "operation"), "NotEqual", "not_equal", list())
+  self$name <- unique_name(self$prefix)
+  self$operation <- "not_equal"
+  self$constants <- list(0)
+  self$tensors <- c(TRUE, FALSE)
+  self$built <- TRUE
+  new_node(self, list(ids), list(), list(ids[["shape"]]), "bool")$outputs[[1L]]
+}
+
+layer_output_shape.token_mask_operation <- function(self, shapes, call = NULL) shapes[[1L]]
+
+layer_emit.token_mask_operation <- function(self, builder, inputs, arguments) {
+  handle(add_node(builder, "mask_value", integer(), masks = emit_token_mask(builder, inputs[[1L]]$value)))
 }

@@ -168,6 +168,32 @@ private:
   Dims dims_;
 };
 
+// A weight as a value.
+template <class T> class WeightNode final : public Node<T> {
+public:
+  WeightNode(NodeLinks links, const NodeOptions &options) : Node<T>(std::move(links)) {
+    for (double size : options.list("dims"))
+      dims_.push_back(static_cast<Index>(size));
+  }
+
+  void plan(Run<T> &run) override { this->output(run).dims = dims_; }
+
+  void forward(Run<T> &run) override {
+    std::copy_n(this->weight(run, 0)->data, this->output(run).data.size(),
+                this->output(run).data.data());
+  }
+
+  void backward(Run<T> &run) override {
+    const GradientPlace<T> to = this->weight_gradient(run, 0);
+    const T *d_y = this->output(run).gradient.data();
+    for (Index i = 0; to.data != nullptr && i < this->output(run).data.size(); ++i)
+      to.data[i] = to.accumulate ? to.data[i] + d_y[i] : d_y[i];
+  }
+
+private:
+  Dims dims_;
+};
+
 enum class CastTo { integer, logical, same };
 
 template <class T> class CastNode final : public SameShapeNode<T> {
@@ -221,7 +247,12 @@ std::unique_ptr<Node<T>> make_cast_node(NodeLinks links, const NodeOptions &opti
 ATTENTIVE_MAKER(make_reshape_node)
 ATTENTIVE_MAKER(make_transpose_node)
 ATTENTIVE_MAKER(make_concatenate_node)
+template <class T>
+std::unique_ptr<Node<T>> make_weight_node(NodeLinks links, const NodeOptions &options) {
+  return std::make_unique<WeightNode<T>>(std::move(links), options);
+}
 ATTENTIVE_MAKER(make_constant_node)
+ATTENTIVE_MAKER(make_weight_node)
 ATTENTIVE_MAKER(make_cast_node)
 
 } // namespace attentive

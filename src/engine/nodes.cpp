@@ -26,6 +26,7 @@ std::unique_ptr<Node<T>> make_node(const std::string &op, NodeLinks links,
       {"mask_and", make_mask_and_node<T>},
       {"mask_concatenate", make_mask_concatenate_node<T>},
       {"mask_or", make_mask_or_node<T>},
+      {"mask_value", make_mask_value_node<T>},
       {"merge", make_merge_node<T>},
       {"multi_head_attention", make_multi_head_node<T>},
       {"reshape", make_reshape_node<T>},
@@ -33,6 +34,7 @@ std::unique_ptr<Node<T>> make_node(const std::string &op, NodeLinks links,
       {"token_mask", make_token_mask_node<T>},
       {"transpose", make_transpose_node<T>},
       {"unary", make_unary_node<T>},
+      {"weight", make_weight_node<T>},
   };
   const auto found = makers.find(op);
   if (found == makers.end())

@@ -35,6 +35,8 @@
 //   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens
 //   transpose                  x; order, all axes with the batch (output axis i is order[i])
 //   constant                   no input -> dims; dims [none, a scalar], values, row-major
+//   weight                     no input -> dims; a weight: its numbers
+//   mask_value                 a mask -> its dims, 1 where it is set, else 0
 //   cast                       x; to: integer (towards 0), logical (0 or 1), float (unchanged)
 //   global_average_pooling_1d  x[B, T, C] -> [B, C]; mask[B, T] or none, 0 where it leaves
 //                              nothing; axis of time [1]; keepdims
@@ -96,6 +98,7 @@ ATTENTIVE_DECLARE(make_layer_normalization_node)
 ATTENTIVE_DECLARE(make_mask_and_node)
 ATTENTIVE_DECLARE(make_mask_concatenate_node)
 ATTENTIVE_DECLARE(make_mask_or_node)
+ATTENTIVE_DECLARE(make_mask_value_node)
 ATTENTIVE_DECLARE(make_max_pooling_node)
 ATTENTIVE_DECLARE(make_merge_node)
 ATTENTIVE_DECLARE(make_multi_head_node)
@@ -104,6 +107,7 @@ ATTENTIVE_DECLARE(make_select_node)
 ATTENTIVE_DECLARE(make_token_mask_node)
 ATTENTIVE_DECLARE(make_transpose_node)
 ATTENTIVE_DECLARE(make_unary_node)
+ATTENTIVE_DECLARE(make_weight_node)
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.
