@@ -72,7 +72,7 @@ layer_output_shape.embedding <- function(self, shapes, call = NULL) c(shapes[[1L
 # A logical array, or a symbolic tensor of dtype "bool".
 layer_compute_mask.embedding <- function(self, inputs, previous_mask) {
   if (!self$mask_zero) return(NULL)
-  if (is_symbolic(inputs)) token_mask_tensor(inputs) else as_input(inputs, "inputs") != 0
+  as_input(inputs, "inputs") != 0
 }
 
 layer_emit.embedding <- function(self, builder, inputs, arguments) {

@@ -26,6 +26,8 @@ ProgramPlan as_plan(const Rcpp::List &list) {
   plan.inputs = doorway::integers(list["inputs"]);
   plan.outputs = doorway::integers(list["outputs"]);
   plan.output_masks = doorway::integers(doorway::entry(list, "output_masks"));
+  const SEXP whole_batch = doorway::entry(list, "whole_batch");
+  plan.whole_batch = !Rf_isNull(whole_batch) && Rcpp::as<bool>(whole_batch);
   const Rcpp::List nodes = list["nodes"];
   for (R_xlen_t i = 0; i < nodes.size(); ++i) {
     const Rcpp::List node = nodes[i];
