@@ -13,6 +13,9 @@ class_families <- function(family) {
       what = "Constraint()", base = constraint_base, wrap = new_custom_constraint, methods = c("initialize", "call", "get_config"),
       builtin = function(constructor) builtin_class("constraint", constructor)
     ),
+    callback = list(
+      what = "Callback()", base = callback_base, wrap = new_class_callback, methods = c("initialize", callback_methods()), builtin = function(constructor) NULL
+    ),
     layer = list(
       what = "Layer()", base = layer_base, wrap = wrap_layer_instance, builtin = builtin_layer_class, composes = TRUE,
       methods = c("initialize", "call", "build", "get_config", "compute_mask", "compute_output_shape")
@@ -98,7 +101,7 @@ inherited_generator <- function(bridge, family, inherit, call = NULL) {
   if (inherits(inherit, "attentive_class") && identical(attr(inherit, "family"), family)) return(attr(inherit, "generator"))
   builtin <- if (is.function(inherit)) bridge$builtin(inherit)
   if (!is.null(builtin)) return(builtin)
-  abort_argument(inherit, "inherit", sprintf("a class made by `%s`, a built-in constructor, or NULL", bridge$what), call = call)
+  abort_argument(inherit, "inherit", sprintf("a class made by `%s`%s, or NULL", bridge$what, if (family == "callback") "" else ", a built-in constructor"), call = call)
 }
 
 # A class whose objects do what a built-in specification does.
