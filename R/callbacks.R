@@ -28,6 +28,14 @@ new_callback <- function(kind, settings) {
 #'
 #' `callback_csv_logger()` writes a line per epoch: `epoch` (from 0, as Keras writes it), then all metrics in alphabetical order.
 #'
+#' `callback_model_checkpoint()` saves the model after every epoch, or after every `save_freq` batches, with [saveRDS()]; with `save_best_only` only when `monitor` is better than
+#' ever before, and with `save_weights_only` the list that [get_weights()] gives. `filepath` ends in ".rds" and may have numbers in it: `"{epoch:02d}-{val_loss:.2f}.rds"`.
+#'
+#' `callback_reduce_lr_on_plateau()` multiplies the learning rate by `factor` when `monitor` has not improved by more than `min_delta` for `patience` epochs; then it waits `cooldown`
+#' epochs before it counts again. The learning rate joins the history as `learning_rate`.
+#'
+#' `callback_terminate_on_nan()` ends the training without an error when the loss is no longer finite; the model keeps what it had learnt before that step.
+#'
 #' `callback_lambda()` calls functions: `on_epoch_begin(epoch, logs)`, `on_train_batch_end(batch, logs)`, `on_train_end(logs)` and so on, with numbers from 1
 #' and with `logs`, a named list of the metrics so far. A function that takes fewer arguments gets fewer. Besides the hooks for training there
 #' are `on_test_begin`, `on_test_end`, `on_test_batch_begin`, `on_test_batch_end` for validation and [evaluate()], and the same with `predict`.
@@ -48,10 +56,18 @@ new_callback <- function(kind, settings) {
 #' @param separator What stands between columns.
 #' @param append Whether to go on with a file that is there.
 #' @param on_epoch_begin,on_epoch_end,on_train_begin,on_train_end,on_train_batch_begin,on_train_batch_end Functions, or `NULL`.
-#' @param ... More hooks, by name.
+#' @param ... `callback_lambda()`: more hooks, by name; else nothing.
+#' @param filepath The name of a file.
+#' @param save_best_only Whether to save only what is the best so far.
+#' @param save_weights_only Whether to save the weights alone.
+#' @param save_freq "epoch", or a number of batches.
+#' @param initial_value_threshold A value that must be improved on, or `NULL`.
+#' @param factor What the learning rate is multiplied by, less than 1.
+#' @param cooldown For how many epochs to rest after a reduction.
+#' @param min_lr The least learning rate.
 #' @return A callback.
 #' @section Errors:
-#' An error in a callback ends the training; the error has the class `attentive_error_callback` and the original one as its parent. The model keeps what it has learnt.
+#' `attentive_error_not_yet` for a `filepath` that ends in ".keras" or ".h5". An error in a callback ends the training; the error has the class `attentive_error_callback` and the original one as its parent. The model keeps what it has learnt.
 #' @section Differences from Keras:
 #' `min_delta` is not truncated to a whole number. A `monitor` that does not exist is reported before the training begins.
 #' @source Early stopping: L. Prechelt (1998), Early Stopping - But When? \doi{10.1007/3-540-49430-8_3}
@@ -133,10 +149,10 @@ current_numbers <- function(variables) lapply(variables, function(variable) list
 restore_numbers <- function(numbers) for (one in numbers) one$variable[["value"]] <- one$value
 
 # 1 where less of the monitored metric is better, -1 where more is. Warns where there is no such metric.
-monitor_sign <- function(self, run) {
+monitor_sign <- function(self, run, who = "early stopping") {
   if (!self$monitor %in% run$metric_names) {
     rlang::warn(c(
-      sprintf("The metric \"%s\", which early stopping is to watch, will not be there.", self$monitor),
+      sprintf("The metric \"%s\", which %s is to watch, will not be there.", self$monitor, who),
       i = paste0("Metrics of this training: ", or_list(run$metric_names), "."),
       if (startsWith(self$monitor, "val_") && !any(startsWith(run$metric_names, "val_"))) {
         c(i = "Metrics that begin with \"val_\" need `validation_data` or `validation_split`.")
@@ -272,10 +288,11 @@ notify <- function(run, hook, at = NULL) {
   if (!is.null(run$iterations)) read_optimizer(run)
 }
 
-callback_name <- function(callback) sub("^attentive_", "", class(callback)[[1L]])
+callback_name <- function(callback) if (is.null(callback$class_name)) sub("^attentive_", "", class(callback)[[1L]]) else callback$class_name
 
 #' @export
 format.attentive_callback <- function(x, ...) {
+  if (!is.null(x$class_name)) return(sprintf("callback of the class %s", x$class_name))
   settings <- as.list.environment(x)[names(formals(get(callback_name(x), envir = topenv())))]
   settings <- Filter(function(value) !is.null(value) && !is.function(value), settings)
   shown <- vapply(settings, function(value) if (is.character(value)) encodeString(value, quote = "\"") else format(value), "")

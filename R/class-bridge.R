@@ -5,12 +5,20 @@
 #   base()                                    the R6 generator at the bottom
 #   wrap(instance, class_name, constructor, arguments)   what the constructor returns
 #   methods                                   the names that must be functions
+#   composes                                  whether constructors begin with `object`, see layer_class.R
 #   builtin(constructor)                      a class that does what a built-in does, or NULL
 class_families <- function(family) {
   switch(family,
     constraint = list(
       what = "Constraint()", base = constraint_base, wrap = new_custom_constraint, methods = c("initialize", "call", "get_config"),
       builtin = function(constructor) builtin_class("constraint", constructor)
+    ),
+    callback = list(
+      what = "Callback()", base = callback_base, wrap = new_class_callback, methods = c("initialize", callback_methods()), builtin = function(constructor) NULL
+    ),
+    layer = list(
+      what = "Layer()", base = layer_base, wrap = wrap_layer_instance, builtin = builtin_layer_class, composes = TRUE,
+      methods = c("initialize", "call", "build", "get_config", "compute_mask", "compute_output_shape")
     )
   )
 }
@@ -34,7 +42,7 @@ define_class <- function(family, classname, members, private, inherit, parent_en
   definition <- new.env(parent = topenv(), size = 3L)
   definition$generator <- generator
   constructor <- structure(
-    new_constructor(formals(initialize_method(generator)), definition),
+    new_constructor(constructor_formals(bridge, generator), definition),
     class = "attentive_class", family = family, classname = classname, generator = generator
   )
   definition$constructor <- constructor
@@ -54,11 +62,24 @@ new_constructor <- function(formals, definition) {
   }), definition)
 }
 
+constructor_formals <- function(bridge, generator) {
+  own <- formals(initialize_method(generator))
+  if (isTRUE(bridge$composes)) c(alist(object = ), own[names(own) != "object"]) else own
+}
+
 new_instance <- function(constructor, arguments) {
   generator <- attr(constructor, "generator")
-  instance <- do.call(generator$new, arguments, quote = TRUE)
   bridge <- class_families(attr(constructor, "family"))
-  bridge$wrap(instance, attr(constructor, "classname"), constructor, named_arguments(initialize_method(generator), arguments))
+  object <- NULL
+  if (isTRUE(bridge$composes)) {
+    arguments <- named_arguments(constructor, arguments)
+    object <- arguments[["object"]]
+    arguments <- arguments[setdiff_names(arguments, "object")]
+  }
+  instance <- do.call(generator$new, arguments, quote = TRUE)
+  arguments <- named_arguments(initialize_method(generator), arguments)
+  if (is.null(object)) return(bridge$wrap(instance, attr(constructor, "classname"), constructor, arguments))
+  bridge$wrap(instance, attr(constructor, "classname"), constructor, arguments, object)
 }
 
 check_members <- function(members, arg, call = NULL) {
@@ -80,7 +101,7 @@ inherited_generator <- function(bridge, family, inherit, call = NULL) {
   if (inherits(inherit, "attentive_class") && identical(attr(inherit, "family"), family)) return(attr(inherit, "generator"))
   builtin <- if (is.function(inherit)) bridge$builtin(inherit)
   if (!is.null(builtin)) return(builtin)
-  abort_argument(inherit, "inherit", sprintf("a class made by `%s`, a built-in constructor, or NULL", bridge$what), call = call)
+  abort_argument(inherit, "inherit", sprintf("a class made by `%s`%s, or NULL", bridge$what, if (family == "callback") "" else ", a built-in constructor"), call = call)
 }
 
 # A class whose objects do what a built-in specification does.

@@ -221,7 +221,7 @@ engine_restriction <- function(variable) {
 #
 # `data` is what training_data() gives. `update` is FALSE for evaluation.
 model_trainer <- function(self, data, update, call = NULL) {
-  program <- model_program(self)
+  program <- model_program(self, update)
   address <- function(variables) vapply(variables, rlang::obj_address, "")
   trained <- address(program$variables) %in% address(model_weights(self, TRUE))
   made_from <- list(trained, data$truths, data$shapes, data$columns)

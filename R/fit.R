@@ -164,6 +164,11 @@ train <- function(run) {
     interrupt = function(condition) {
       progress_leave(run$progress)
       rlang::inform(sprintf("Training was interrupted in epoch %d, after step %d. The model keeps what it has learnt.", run$epoch, run$step))
+    },
+    attentive_error_loss = function(error) {
+      if (!isTRUE(run$ends_on_nan)) rlang::cnd_signal(error)
+      progress_leave(run$progress)
+      rlang::inform(sprintf("The loss was not finite in epoch %d, step %d: the training ends.", error$epoch, error$step))
     }
   )
   notify(run, "on_train_end")

@@ -64,13 +64,20 @@ forget_node <- function(self) {
 
 # From a graph to a program ------------------------------------------------------
 
-# A handle is a value of the program: list(value =, mask =, shape =); `value` and
-# `mask` count from 0, mask is -1 where there is none.
+# A handle is a value of the program: list(value =, mask =); `value` and `mask`
+# count from 0, mask is -1 where there is none. What goes into a node also has the
+# `tensor` that the handle stands for.
 handle <- function(value, mask = -1L) list(value = value, mask = mask)
+
+handle_of <- function(made, tensor) {
+  made$tensor <- tensor
+  made
+}
 
 new_builder <- function() {
   builder <- new.env(parent = emptyenv())
   builder$inference <- FALSE # within a part that stays in inference: no dropout there
+  builder$training <- NULL # what the program is for: TRUE, FALSE, or NULL where nobody said it
   builder$whole_batch <- FALSE # an operation looks across the elements of a batch
   builder$values <- 0L
   builder$masks <- 0L
@@ -139,8 +146,9 @@ emit_token_mask <- function(builder, value) {
 }
 
 # The program of nodes in order, from input tensors to output tensors.
-build_program <- function(inputs, outputs, nodes) {
+build_program <- function(inputs, outputs, nodes, training = NULL) {
   builder <- new_builder()
+  builder$training <- training
   handles <- lapply(inputs, function(tensor) handle(new_value(builder)))
   results <- emit_nodes(builder, inputs, handles, outputs, nodes)
   finish_program(builder, vapply(handles, function(h) h$value, 0L), results)
@@ -162,7 +170,7 @@ emit_nodes <- function(builder, inputs, handles, outputs, nodes) {
   for (i in seq_along(inputs)) scope[[key(inputs[[i]])]] <- handles[[i]]
   for (node in nodes) {
     if (!is.null(scope[[key(node$outputs[[1L]])]])) next
-    given <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) scope[[key(tensor)]])
+    given <- lapply(node$inputs, function(tensor) if (!is.null(tensor)) handle_of(scope[[key(tensor)]], tensor))
     made <- layer_emit(node$self, builder, given, node$arguments)
     if (!is.null(made$value)) made <- list(made)
     for (i in seq_along(made)) scope[[key(node$outputs[[i]])]] <- made[[i]]

@@ -11,11 +11,15 @@
 #   layer_config(self)                      its part of get_config()
 #   layer_property(self, name)              what `layer$name` gives beyond the common fields
 #   layer_function(self)                    the call: a function whose environment becomes `self`
+#   layer_compute_mask(self, inputs, previous_mask)   where a mask of the inputs does not simply go on
 layer_build <- function(self, shapes, call = NULL) UseMethod("layer_build")
 layer_output_shape <- function(self, shapes, call = NULL) UseMethod("layer_output_shape")
 layer_config <- function(self) UseMethod("layer_config")
 layer_property <- function(self, name) UseMethod("layer_property")
 layer_function <- function(self) UseMethod("layer_function")
+layer_compute_mask <- function(self, inputs, previous_mask) UseMethod("layer_compute_mask")
+
+layer_compute_mask.default <- function(self, inputs, previous_mask) previous_mask
 
 # state that belongs to the session: counters of automatic names, the dtype of new layers
 session <- new.env(parent = emptyenv())
@@ -137,12 +141,13 @@ str.attentive_part <- function(object, ...) print(object)
 layer_fields <- c(
   "name", "path", "built", "trainable", "dtype", "variable_dtype", "compute_dtype", "weights", "trainable_weights",
   "non_trainable_weights", "variables", "trainable_variables", "non_trainable_variables", "losses", "supports_masking",
-  "input_spec", "build", "compute_output_shape", "count_params", "get_config", "get_weights", "set_weights"
+  "input_spec", "build", "compute_output_shape", "compute_mask", "count_params", "get_config", "get_weights", "set_weights"
 )
 
 #' @export
-`$.attentive_layer` <- function(x, name) {
-  self <- layer_self(x)
+`$.attentive_layer` <- function(x, name) layer_field(x, layer_self(x), name)
+
+layer_field <- function(x, self, name) {
   if (name %in% c("input", "output") && !inherits(self, "model")) return(layer_ends(self, name))
   switch(name,
     name = , path = self$name,
@@ -153,7 +158,8 @@ layer_fields <- c(
     trainable_weights = , trainable_variables = layer_weights(self, TRUE),
     non_trainable_weights = , non_trainable_variables = layer_weights(self, FALSE),
     losses = layer_losses(self),
-    supports_masking = TRUE,
+    supports_masking = if (inherits(self, "custom_layer")) isTRUE(self$instance$supports_masking) else TRUE,
+    compute_mask = function(inputs, previous_mask = NULL) layer_compute_mask(self, inputs, previous_mask),
     input_spec = NULL,
     build = function(...) build_from_shapes(x, ...),
     compute_output_shape = function(...) {
@@ -180,6 +186,8 @@ unknown_property <- function(self, name, known) {
   self <- layer_self(x)
   if (name == "trainable") {
     set_trainable(self, check_flag(value, "trainable"))
+  } else if (inherits(self, "custom_layer")) {
+    `$<-.attentive_layer_instance`(self$instance, name, value)
   } else if (!same_field(x, name, value)) {
     abort_attentive("name", sprintf("The field `%s` of a layer cannot be set.", name),
       hint = "`trainable` can be set; weights change by `set_weights()` or `variable$assign()`."
@@ -456,6 +464,8 @@ from_config <- function(config, custom_objects = NULL) {
       hint = "After a detour through JSON, give `list(class_name =, config =)`.", call = environment()
     )
   }
+  custom <- custom_layer_class(class_name, config, custom_objects)
+  if (!is.null(custom)) return(layer_from_class(custom, config, custom_objects))
   if (class_name %in% c("Functional", "Sequential", "Model")) return(model_from_config(class_name, config, custom_objects, environment()))
   trainer <- training_object_of_class(class_name, config)
   if (!is.null(trainer)) return(trainer)
@@ -467,7 +477,10 @@ from_config <- function(config, custom_objects = NULL) {
   }
   if (is.null(make)) {
     abort_attentive("config", sprintf("The class \"%s\" is not known.", class_name),
-      hint = c(nearest_hint(class_name, names(constructors)), paste0("Known classes: ", or_list(names(constructors)), ".")), call = environment()
+      hint = c(
+        nearest_hint(class_name, names(constructors)), paste0("Known classes: ", or_list(names(constructors)), "."),
+        sprintf("A class of your own is given as `custom_objects = list(%s = constructor)`.", if (make.names(class_name) == class_name) class_name else "Name")
+      ), call = environment()
     )
   }
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
@@ -501,10 +514,12 @@ layer_line <- function(x) {
 print.attentive_layer <- function(x, ...) {
   cat(format(x), "\n", sep = "")
   self <- layer_self(x)
-  if (self$built && length(self$weights) > 0L) {
-    labels <- vapply(self$weights, function(w) sub(paste0(self$name, "/"), "", w[["path"]], fixed = TRUE), "")
-    shapes <- vapply(self$weights, function(w) format_shape(w[["shape"]]), "")
-    fixed <- !(self$trainable & vapply(self$weights, function(w) w[["trainable"]], NA))
+  weights <- layer_weights(self)
+  if (self$built && length(weights) > 0L) {
+    labels <- vapply(weights, function(w) sub(paste0(self$name, "/"), "", w[["path"]], fixed = TRUE), "")
+    shapes <- vapply(weights, function(w) format_shape(w[["shape"]]), "")
+    address <- function(weights) vapply(weights, rlang::obj_address, "")
+    fixed <- !address(weights) %in% address(layer_weights(self, TRUE))
     cat(paste0("  ", format(labels), "  ", format(shapes), ifelse(fixed, "  not trainable", "")), sep = "\n")
   }
   invisible(x)

@@ -69,6 +69,12 @@ layer_build.embedding <- function(self, shapes, call = NULL) {
 
 layer_output_shape.embedding <- function(self, shapes, call = NULL) c(shapes[[1L]], self$output_dim)
 
+# A logical array, or a symbolic tensor of dtype "bool".
+layer_compute_mask.embedding <- function(self, inputs, previous_mask) {
+  if (!self$mask_zero) return(NULL)
+  as_input(inputs, "inputs") != 0
+}
+
 layer_emit.embedding <- function(self, builder, inputs, arguments) {
   ids <- inputs[[1L]]$value
   handle(
@@ -100,11 +106,8 @@ layer_config.embedding <- function(self) {
 }
 
 layer_property.embedding <- function(self, name) {
-  if (identical(name, "compute_mask")) {
-    return(function(inputs, previous_mask = NULL) if (self$mask_zero) as_input(inputs, "inputs") != 0)
-  }
   simple_property(self, name, c(
     "input_dim", "output_dim", "mask_zero", "embeddings", "embeddings_initializer", "embeddings_regularizer",
-    "embeddings_constraint", "compute_mask", "seed"
+    "embeddings_constraint", "seed"
   ), sprintf("%d tokens, %d features%s", self$input_dim, self$output_dim, if (self$mask_zero) ", 0 is padding" else ""))
 }

@@ -62,5 +62,7 @@ layer_emit.pooling <- function(self, builder, inputs, arguments) {
   ))
 }
 
+layer_compute_mask.pooling <- function(self, inputs, previous_mask) NULL
+
 layer_config.pooling <- function(self) list(data_format = self$data_format, keepdims = self$keepdims)
 layer_property.pooling <- function(self, name) simple_property(self, name, c("data_format", "keepdims"), self$data_format)

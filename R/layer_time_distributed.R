@@ -36,9 +36,6 @@ layer_time_distributed <- function(object, layer, ...) {
 #' @export
 time_distributed <- layer_time_distributed
 
-# A wrapper holds layers, as a model does: their weights are its own.
-holds_layers <- function(self) inherits(self, c("model", "wrapper"))
-
 # What the inner layer sees of a shape.
 step_shape <- function(self, shape, call = NULL) {
   if (length(shape) < 3L) {

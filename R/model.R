@@ -123,6 +123,7 @@ set_graph <- function(self, inputs, outputs, nodes) {
   self$nodes <- nodes
   self$layers <- unique_selves(lapply(nodes, function(node) node$self))
   self$built <- TRUE
+  self$customs <- custom_layers_in(self)
   forget_programs(self)
   invisible(self)
 }
@@ -136,12 +137,18 @@ model_weights <- function(self, trainable = NA) {
   found$weights[keep]
 }
 
+# Models, wrappers and layers of the user's classes hold layers, whose weights are theirs.
+holds_layers <- function(self) inherits(self, c("model", "wrapper", "custom_layer"))
+
 collect_weights <- function(self, trainable) {
   trainable <- trainable && self$trainable
-  if (!holds_layers(self)) {
-    return(list(weights = self$weights, trainable = trainable & vapply(self$weights, function(w) w[["trainable"]], NA)))
-  }
-  parts <- lapply(self$layers, collect_weights, trainable)
+  moved <- vapply(self$weights, function(w) w[["trainable"]], NA)
+  own <- list(weights = self$weights, trainable = trainable & moved)
+  if (!holds_layers(self)) return(own)
+  # as in Keras: the layer's own, those that are trained first, then those of its layers
+  first <- order(!moved)
+  own <- list(weights = own$weights[first], trainable = own$trainable[first])
+  parts <- c(list(own), lapply(self$layers, collect_weights, trainable))
   list(
     weights = unlist(lapply(parts, function(part) part$weights), recursive = FALSE),
     trainable = unlist(lapply(parts, function(part) part$trainable))

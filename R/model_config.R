@@ -87,6 +87,9 @@ functional_config <- function(self) {
 # One layer as a configuration of a model lists it.
 layer_entry <- function(inner) {
   config <- if (inherits(inner, "input_layer")) input_config(inner) else get_config(new_shell(inner))
+  if (inherits(inner, "custom_layer")) {
+    return(list(module = NULL, class_name = inner$class_name, config = structure(config, class_name = NULL), registered_name = registered_name(inner)))
+  }
   list(
     module = if (inherits(inner, "operation")) paste0("keras.src.ops.", operation_table[[inner$operation]]$module) else "keras.layers", class_name = inner$class_name,
     config = structure(config, class_name = NULL), registered_name = NULL
@@ -155,7 +158,7 @@ functional_from_config <- function(config, custom_objects, call) {
       next
     }
     operation <- is_operation_entry(entry)
-    if (!operation) layers[[name]] <- from_config(entry[c("class_name", "config")], custom_objects)
+    if (!operation) layers[[name]] <- from_config(entry[c("class_name", "config", "registered_name")], custom_objects)
     for (i in seq_along(entry$inbound_nodes)) {
       waiting[[length(waiting) + 1L]] <- list(name = name, use = i - 1L, node = entry$inbound_nodes[[i]], operation = if (operation) entry$class_name, config = entry$config)
     }

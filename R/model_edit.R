@@ -199,6 +199,8 @@ clone_layer <- function(inner, clone_function, call = NULL) {
     if (!is_layer(layer)) abort_argument(layer, "clone_function(layer)", "a layer", call = call)
     return(layer_self(layer))
   }
+  # as in Keras: made again from its configuration
+  if (inherits(inner, "custom_layer")) return(layer_self(from_config(get_config(new_shell(inner)))))
   copy <- copy_self(inner)
   if (inherits(inner, "model")) clone_graph(inner, copy, NULL, cloning(NULL, call), call)
   if (inherits(inner, "wrapper")) copy$layers <- lapply(inner$layers, clone_layer, NULL, call)
@@ -210,7 +212,7 @@ copy_self <- function(self) {
   copy <- new.env(parent = parent.env(self))
   gone <- c(
     "weights", "parts", "programs", "calls", "uses", "node", "traced", "plan", "dropout_calls", "activity_losses", "features", "sizes", "layers", "nodes",
-    "inputs", "outputs", "stack", "compiled", "trainers", "stop_training"
+    "inputs", "outputs", "stack", "compiled", "trainers", "stop_training", "customs"
   )
   for (name in setdiff(ls(self, all.names = TRUE), gone)) {
     value <- self[[name]]

@@ -225,6 +225,10 @@ apply_binary <- function(name, x1, x2, call = NULL) {
   apply_operation(name, list(x1, x2), call = call)
 }
 
+# One method for both, else R would not know which to take.
+#' @export
+Ops.attentive_variable <- Ops.attentive_tensor
+
 #' @export
 Math.attentive_tensor <- function(x, ...) {
   call <- environment()
@@ -236,6 +240,12 @@ Math.attentive_tensor <- function(x, ...) {
 
 #' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, attentive_tensor)
 matrixOps.attentive_tensor <- function(x, y) op_matmul(x, y)
+
+#' @rawNamespace if (getRversion() >= "4.3.0") S3method(matrixOps, attentive_variable)
+matrixOps.attentive_variable <- matrixOps.attentive_tensor
+
+#' @export
+Math.attentive_variable <- Math.attentive_tensor
 
 #' @export
 Summary.attentive_tensor <- function(..., na.rm = FALSE) abort_operation(.Generic, environment())

@@ -3,8 +3,10 @@
 # made anew from R data.
 
 # The program of a model: list(pointer, variables, float64, plan), the weights in its order.
-model_program <- function(self) {
-  cached_program(self, "model", function() build_program(self$inputs, self$outputs, self$nodes))
+# Layers of the user's classes may be other nodes when the model is trained.
+model_program <- function(self, training = FALSE) {
+  signature <- if (training && length(self$customs) > 0L) "training" else "model"
+  cached_program(self, signature, function() build_program(self$inputs, self$outputs, self$nodes, training))
 }
 
 # The program of one layer for arrays, with a mask of the first one or without.
@@ -24,10 +26,12 @@ layer_program <- function(self, inputs, masked) {
 
 cached_program <- function(self, signature, make) {
   program <- self$programs[[signature]]
-  if (is.null(program) || !pointer_alive(program$pointer) || !is_current(program$plan)) {
+  customs <- if (inherits(self, "custom_layer")) custom_layers_in(self) else self$customs
+  edition <- if (length(customs) > 0L) edition_of(customs) else 0
+  if (is.null(program) || !pointer_alive(program$pointer) || program$edition != edition || !is_current(program$plan)) {
     float64 <- layer_dtype(self) == "float64"
     plan <- make()
-    program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64, plan = plan)
+    program <- list(pointer = program_create(plan, float64), variables = plan$variables, float64 = float64, plan = plan, edition = edition)
     if (is.null(self$programs)) self$programs <- list()
     self$programs[[signature]] <- program
   }
@@ -45,7 +49,7 @@ is_current <- function(plan) {
 forget_programs <- function(self) self$programs <- NULL
 
 # Runs a model on arrays that are checked; a list of arrays, one an output.
-run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self), inputs, training, threads)
+run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self, training), inputs, training, threads)
 
 # Runs a layer alone; `mask` is that of its first input.
 run_layer <- function(self, inputs, mask, training, threads) {
@@ -70,9 +74,10 @@ run_on_arrays <- function(self, program, inputs, training, threads) {
 # one without weights in the more exact one of its layers and inputs.
 layer_dtype <- function(self) {
   if (inherits(self, "input_layer")) return(self$input_dtype)
-  if (!inherits(self, "model")) return(self$dtype)
+  if (!holds_layers(self)) return(self$dtype)
   weights <- layer_weights(self)
   dtypes <- if (length(weights) > 0L) vapply(weights, function(w) w[["dtype"]], "") else vapply(self$layers, layer_dtype, "")
+  if (length(weights) == 0L && inherits(self, "custom_layer")) dtypes <- c(dtypes, self$dtype)
   if (length(dtypes) == 0L) self$dtype else if ("float64" %in% dtypes) "float64" else "float32"
 }
 

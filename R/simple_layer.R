@@ -56,7 +56,7 @@ abort_mixed <- function(self, call = NULL) {
 
 # A part of a model can be told to stay in inference; training alone is up to fit().
 check_training_option <- function(training, call = NULL) {
-  if (isTRUE(training)) {
+  if (isTRUE(training) && !allows_training(training)) {
     abort_attentive("not_yet", "`training = TRUE` for a part of a model is not available.",
       hint = "`fit()` and `model(x, training = TRUE)` train the whole model; `training = FALSE` switches dropout of a part off.", call = call
     )

@@ -95,7 +95,7 @@ resolve_config <- function(family, x, arg, call = NULL, custom_objects = NULL) {
 
 # NULL where the class is not known.
 specification_from_config <- function(family, class_name, config, custom_objects = NULL, constructor = NULL) {
-  if (is.null(constructor)) constructor <- custom_objects[[class_name]]
+  if (is.null(constructor)) constructor <- custom_object(class_name, custom_objects)
   if (!is.null(constructor)) {
     if (inherits(constructor, "attentive_class")) return(resolve_class(family, constructor, class_name, NULL, config))
     return(resolve_specification(family, constructor, class_name))
@@ -138,7 +138,7 @@ specification_from_keras <- function(family, kind, config) {
 # For from_config(): a specification of any family, NULL where the class is none.
 specification_of_class <- function(class_name, config, custom_objects = NULL) {
   constructor <- attr(config, "constructor", exact = TRUE)
-  custom <- if (is.null(constructor)) custom_objects[[class_name]] else constructor
+  custom <- if (is.null(constructor)) custom_object(class_name, custom_objects) else constructor
   for (family in names(specification_kinds)) {
     class_names <- vapply(specification_kinds[[family]], function(kind) kind$class_name, "")
     own <- c(paste0(capitalized(family), "Function"), if (family == "initializer") "InitializerArray")

@@ -121,6 +121,18 @@ private:
   bool either_;
 };
 
+// A mask as numbers, 1 = real.
+template <class T> class MaskValueNode final : public Node<T> {
+public:
+  using Node<T>::Node;
+  void plan(Run<T> &run) override { this->output(run).dims = this->mask(run)->dims; }
+  void forward(Run<T> &run) override {
+    const MaskValue &mask = *this->mask(run);
+    std::copy_n(mask.data.data(), mask.data.size(), this->output(run).data.data());
+  }
+  void backward(Run<T> &) override {}
+};
+
 // The mask of a concatenation: along the features, a token is real if it is so
 // in all parts; along another axis the masks stand one after the other.
 template <class T> class MaskConcatenateNode final : public MaskNode<T> {
@@ -194,9 +206,14 @@ template <class T>
 std::unique_ptr<Node<T>> make_mask_concatenate_node(NodeLinks links, const NodeOptions &options) {
   return std::make_unique<MaskConcatenateNode<T>>(std::move(links), options.number("axis", -1));
 }
+template <class T>
+std::unique_ptr<Node<T>> make_mask_value_node(NodeLinks links, const NodeOptions &) {
+  return std::make_unique<MaskValueNode<T>>(std::move(links));
+}
 ATTENTIVE_MAKER(make_token_mask_node)
 ATTENTIVE_MAKER(make_step_mask_node)
 ATTENTIVE_MAKER(make_mask_fold_node)
+ATTENTIVE_MAKER(make_mask_value_node)
 ATTENTIVE_MAKER(make_mask_or_node)
 ATTENTIVE_MAKER(make_mask_and_node)
 ATTENTIVE_MAKER(make_mask_concatenate_node)

@@ -64,6 +64,7 @@
 //                              or x, inputs for their sizes -> sizes (rules), one may be -1
 //   transpose                  x; order, all axes with the batch (output axis i is order[i])
 //   constant                   no input -> dims; dims [none, a scalar], values, row-major
+//   mask_value                 a mask -> its dims, 1 where it is set, else 0
 //   cast                       x; to: integer (towards 0), logical (0 or 1), float (unchanged)
 //   global_average_pooling_1d  x[B, T, C] -> [B, C]; mask[B, T] or none, 0 where it leaves
 //                              nothing; axis of time [1]; keepdims
@@ -156,6 +157,7 @@ ATTENTIVE_DECLARE(make_mask_and_node)
 ATTENTIVE_DECLARE(make_mask_concatenate_node)
 ATTENTIVE_DECLARE(make_mask_fold_node)
 ATTENTIVE_DECLARE(make_mask_or_node)
+ATTENTIVE_DECLARE(make_mask_value_node)
 ATTENTIVE_DECLARE(make_matmul_node)
 ATTENTIVE_DECLARE(make_max_pooling_node)
 ATTENTIVE_DECLARE(make_merge_node)

@@ -563,6 +563,16 @@ void test_shapes() {
   constant.op = "constant";
   constant.options.numbers = {{"dims", {2, 2}}, {"values", {1, 2, 3, 4}}};
   CHECK(run_node<float>(constant).output == Numbers({1, 2, 3, 4}));
+
+  NodeCase weight;
+  weight.op = "weight";
+  weight.options.numbers = {{"dims", {2, 2}}};
+  weight.weights = {{1, 2, 3, 4}};
+  CHECK(run_node<float>(weight).output == Numbers({1, 2, 3, 4}));
+  for (bool accumulate : {false, true}) {
+    weight.accumulate = accumulate;
+    check_gradients(weight, dice);
+  }
 }
 
 // ---- Pooling, penalties, masks ----------------------------------------------------------
@@ -639,6 +649,12 @@ void test_masks() {
   c.inputs = {{1, 0, 2, 0, 0, -1}};
   CHECK(run_node<float>(c).mask == Numbers({1, 0, 1, 0, 0, 1}));
   CHECK(run_node<float>(c).mask_dims == Dims({2, 3}));
+
+  NodeCase numbers;
+  numbers.op = "mask_value";
+  numbers.masks = {mask_of({2, 2}, {1, 0, 0, 1})};
+  CHECK(run_node<float>(numbers).output == Numbers({1, 0, 0, 1}));
+  CHECK(run_node<float>(numbers).dims == Dims({2, 2}));
 
   NodeCase both;
   both.makes_mask = true;

@@ -3,7 +3,7 @@
 
 scripts <- c(
   "layer-call", "scores", "masks", "sizes", "specifications", "siblings", "list-inputs", "functional-model", "embedding-mask",
-  "train-history", "train-callbacks", "transformer-block"
+  "train-history", "train-callbacks", "transformer-block", "custom-layer"
 )
 
 # Evaluates a script in a fresh process that loads the very package under test; gives its `result`.
