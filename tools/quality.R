@@ -1,13 +1,14 @@
 # Looks at the code with other people's tools: lintr, clang-tidy, covr and gcov.
 #
-#   Rscript tools/quality.R [lint] [tidy] [coverage] [engine] [--all] [--since=REF]
+#   Rscript tools/quality.R [lint] [help] [tidy] [coverage] [engine] [--all] [--since=REF]
 #
 #   lint       lintr over R/, tests/ and tools/; .lintr says what is left out. Fails with any finding.
+#   help       renders the pages of man/, and asks that each exported function has a value, errors and an example. Fails with any finding.
 #   tidy       clang-tidy over the sources of src/engine that differ from REF (HEAD), or --all of them; .clang-tidy says which checks. Fails with any finding.
 #   coverage   the lines of R/ that R's tests run. Fails under 90 %.
 #   engine     the lines of src/engine that tests/engine runs. Fails under 95 %. Takes minutes.
 #
-# Without a name all four. What a tool that is not here would have told is said to be skipped. The status is 0 only where nothing failed.
+# Without a name all of them. What a tool that is not here would have told is said to be skipped. The status is 0 only where nothing failed.
 
 local({
   file <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
@@ -36,6 +37,32 @@ lint <- function() {
   }), recursive = FALSE)
   for (one in found) say("%s:%d: %s [%s]", one$path, one$line_number, one$message, one$linter)
   say("lint: %d findings", length(found))
+  length(found) == 0L
+}
+
+help <- function() {
+  pages <- list.files("man", "[.]Rd$", full.names = TRUE)
+  # as R CMD check does: pages are in the encoding of the package
+  found <- unlist(lapply(pages, function(page) format(tools::checkRd(page, encoding = "UTF-8", def_enc = TRUE))))
+  found <- c(found, unlist(lapply(pages, function(page) {
+    tryCatch(
+      {
+        tools::Rd2HTML(page, tempfile())
+        tools::Rd2latex(page, tempfile())
+        NULL
+      },
+      warning = function(w) paste0(page, ": ", conditionMessage(w)), error = function(e) paste0(page, ": ", conditionMessage(e))
+    )
+  })))
+  for (page in setdiff(pages, "man/reexports.Rd")) {
+    text <- readLines(page, encoding = "UTF-8")
+    if (!any(startsWith(text, "\\usage{")) || any(text == "\\keyword{internal}")) next
+    parts <- c(value = "^\\\\value\\{", errors = "attentive_error", example = "^\\\\examples\\{")
+    lacking <- names(parts)[!vapply(parts, function(pattern) any(grepl(pattern, text)), NA)]
+    if (length(lacking) > 0L) found <- c(found, sprintf("%s: no %s", page, toString(lacking)))
+  }
+  for (one in found) say("%s", one)
+  say("help: %d findings in %d pages", length(found), length(pages))
   length(found) == 0L
 }
 
@@ -140,13 +167,13 @@ gcov_lines <- function(notes) {
 }
 
 arguments <- commandArgs(TRUE)
-parts <- c("lint", "tidy", "coverage", "engine")
+parts <- c("lint", "help", "tidy", "coverage", "engine")
 reference <- c(sub("^--since=", "", grep("^--since=", arguments, value = TRUE)), "HEAD")[[1L]]
 wanted <- grep("^--", arguments, value = TRUE, invert = TRUE)
 if (length(setdiff(wanted, parts)) > 0L) stop("There is no part \"", setdiff(wanted, parts)[[1L]], "\": ", toString(parts), call. = FALSE)
 if (length(wanted) == 0L) wanted <- parts
 results <- vapply(wanted, function(part) {
-  switch(part, lint = lint(), tidy = tidy("--all" %in% arguments, reference), coverage = coverage(), engine = engine())
+  switch(part, lint = lint(), help = help(), tidy = tidy("--all" %in% arguments, reference), coverage = coverage(), engine = engine())
 }, NA)
 say("%d passed, %d failed, %d skipped", sum(results, na.rm = TRUE), sum(!results, na.rm = TRUE), sum(is.na(results)))
 if (any(!results, na.rm = TRUE)) quit(status = 1L)
