@@ -141,6 +141,7 @@ engine <- function() {
   on.exit(unlink(build, recursive = TRUE))
   dir.create(build)
   Sys.setenv(CXXFLAGS = "-O1 --coverage", ATTENTIVE_BUILD = build)
+  if (!nzchar(Sys.getenv("ATTENTIVE_CONFIGS"))) Sys.setenv(ATTENTIVE_CONFIGS = "300") # enough to meet every line
   status <- system2("bash", "tests/engine/run", stdout = file.path(build, "log"), stderr = file.path(build, "log"))
   say("engine: tests: %s", utils::tail(readLines(file.path(build, "log"), warn = FALSE), 1L))
   notes <- list.files(build, "^src_.*[.]gcda$", recursive = TRUE, full.names = TRUE)
