@@ -102,36 +102,32 @@ report <- function(what, lines, limit) {
   all >= limit
 }
 
-# The package in a folder of its own, so that nothing is left in this one.
-copy_of_package <- function(folder) {
-  dir.create(folder)
-  entries <- c("DESCRIPTION", "NAMESPACE", "LICENSE", "R", "src", "man", "inst", "tests")
-  invisible(file.copy(entries[file.exists(entries)], folder, recursive = TRUE, copy.date = TRUE))
-}
-
+# Counts in place, in the functions of an installed copy: the C++ has its own part and need not be compiled for it in another way.
 coverage <- function() {
   if (!requireNamespace("covr", quietly = TRUE)) return(skip("coverage", "the R package covr"))
   use_library()
   work <- tempfile("coverage")
   on.exit(unlink(work, recursive = TRUE))
-  copy_of_package(work)
+  for (folder in file.path(work, c("library", "tests"))) dir.create(folder, recursive = TRUE)
+  invisible(file.copy(file.path("tests", "testthat"), file.path(work, "tests"), recursive = TRUE, copy.date = TRUE))
   shared <- file.path(dirname(root), "shared")
   if (dir.exists(shared) && !nzchar(Sys.getenv("ATTENTIVE_SHARED"))) Sys.setenv(ATTENTIVE_SHARED = shared)
-  Sys.setenv(NOT_CRAN = "true")
-  options(covr.flags = character()) # the C++ has its own part
-  if (!nzchar(Sys.getenv("MAKEFLAGS"))) Sys.setenv(MAKEFLAGS = paste0("-j", jobs()))
-  tests <- sprintf(
+  Sys.setenv(NOT_CRAN = "true", R_KEEP_PKG_SOURCE = "yes")
+  install_package(root, file.path(work, "library"))
+  .libPaths(c(file.path(work, "library"), .libPaths()))
+  script <- file.path(work, "tests.R")
+  writeLines(sprintf(
     "testthat::test_dir(%s, package = 'attentive', load_package = 'installed', reporter = 'silent', stop_on_failure = FALSE)",
     encodeString(file.path(work, "tests", "testthat"), quote = "'")
-  )
-  counted <- covr::package_coverage(work, type = "none", code = tests, quiet = TRUE)
-  table <- as.data.frame(counted)
-  table <- table[table$filename != "R/RcppExports.R" & grepl("^R/", table$filename), ]
+  ), script)
+  table <- as.data.frame(covr::environment_coverage(asNamespace("attentive"), script))
+  table$filename <- basename(table$filename)
+  table <- table[table$filename != "RcppExports.R", ]
   # a line is run where any expression on it is
   lines <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, line = table$first_line), any)
-  none <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, fun = table$functions), any)
-  none <- none[!none$run, ]
-  if (nrow(none) > 0L) cat(sprintf("  never called: %s (%s)\n", none$fun, none$file), sep = "")
+  called <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, fun = table$functions), any)
+  never <- called[!called$run, ]
+  if (nrow(never) > 0L) cat(sprintf("  never called: %s (%s)\n", never$fun, never$file), sep = "")
   report("R", lines, limits[["R"]])
 }
 
