@@ -22,13 +22,13 @@ limits <- c(R = 90, engine = 95)
 
 say <- function(...) cat(sprintf(...), "\n", sep = "")
 # What each part gives: TRUE, FALSE, or NA where it could not be done.
-skip <- function(what, needs) {
+not_here <- function(what, needs) {
   say("skipped   %s: %s is not here", what, needs)
   NA
 }
 
 lint <- function() {
-  if (!requireNamespace("lintr", quietly = TRUE)) return(skip("lint", "the R package lintr"))
+  if (!requireNamespace("lintr", quietly = TRUE)) return(not_here("lint", "the R package lintr"))
   found <- unlist(lapply(c("R", "tests", "tools"), function(folder) {
     # excluded files count from the folder that is looked at
     excluded <- c("RcppExports.R", file.path("testthat", "scripts"))
@@ -72,7 +72,7 @@ changed_since <- function(reference) {
 }
 
 tidy <- function(all, reference) {
-  if (!nzchar(Sys.which("clang-tidy"))) return(skip("tidy", "clang-tidy"))
+  if (!nzchar(Sys.which("clang-tidy"))) return(not_here("tidy", "clang-tidy"))
   sources <- list.files("src/engine", "[.]cpp$", recursive = TRUE, full.names = TRUE)
   if (!all) sources <- intersect(sources, changed_since(reference))
   if (length(sources) == 0L) {
@@ -104,7 +104,7 @@ report <- function(what, lines, limit) {
 
 # Counts in place, in the functions of an installed copy: the C++ has its own part and need not be compiled for it in another way.
 coverage <- function() {
-  if (!requireNamespace("covr", quietly = TRUE)) return(skip("coverage", "the R package covr"))
+  if (!requireNamespace("covr", quietly = TRUE)) return(not_here("coverage", "the R package covr"))
   use_library()
   work <- tempfile("coverage")
   on.exit(unlink(work, recursive = TRUE))
@@ -132,7 +132,7 @@ coverage <- function() {
 }
 
 engine <- function() {
-  if (!nzchar(Sys.which("gcov"))) return(skip("engine", "gcov"))
+  if (!nzchar(Sys.which("gcov"))) return(not_here("engine", "gcov"))
   build <- tempfile("engine")
   on.exit(unlink(build, recursive = TRUE))
   dir.create(build)
