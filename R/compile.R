@@ -123,7 +123,9 @@ resolve_outputs <- function(self, compiled, call = NULL) {
   count <- length(self$outputs)
   losses <- compiled$loss
   losses <- if (is.null(losses) || is.function(losses)) rep(list(losses), count) else by_output(self, losses, "loss", call, "losses")
-  weights <- if (is.null(compiled$loss_weights)) rep(1, count) else {
+  weights <- if (is.null(compiled$loss_weights)) {
+    rep(1, count)
+  } else {
     vapply(by_output(self, as.list(compiled$loss_weights), "loss_weights", call, "weights"), function(w) if (is.null(w)) 1 else as.double(w), 0)
   }
   for (loss in losses) {

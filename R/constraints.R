@@ -27,6 +27,7 @@
 #' @return A constraint: a function of an array that returns an array of the same dim.
 #' @source The maximum norm is from N. Srebro and A. Shraibman (2005). Rank, trace-norm and max-norm. \doi{10.1007/11503415_37}
 #' @family regularizers and constraints
+#' @section Errors: `attentive_error_argument` for a bad argument. Called: `attentive_error_shape` where the array has no such axis.
 #' @examples
 #' w <- matrix(c(3, 4, 0.3, 0.4), 2)
 #' constraint_maxnorm(1)(w)
@@ -94,6 +95,7 @@ check_constraint_axes <- function(axis, call = NULL) {
 #' @param parent_env The environment around the methods.
 #' @return A function with the arguments of the method `initialize`, if there is one, that makes an object.
 #' @family regularizers and constraints
+#' @section Errors: `attentive_error_argument` where a method is no function. Called: `attentive_error_shape` where it gives no array of the same dim.
 #' @examples
 #' SumToOne <- Constraint("SumToOne",
 #'   initialize = function(total = 1) self$total <- total,

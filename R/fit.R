@@ -7,7 +7,8 @@
 #'
 #' @details
 #' Data are arrays whose first axis is the samples: a single one, a list in the order of the inputs (outputs), or a list named by them. Factors count from 0;
-#' the model remembers their levels, so that later ones, also those for validation and [evaluate()], are matched with them by name. Data frames become matrices. The data are converted once, not in every epoch.
+#' the model remembers their levels, so that later ones, also those for validation and [evaluate()], are matched with them by name.
+#' Data frames become matrices. The data are converted once, not in every epoch.
 #'
 #' `validation_split` sets the *last* part of the samples aside, before any shuffling; shuffling and `class_weight` concern the rest. `validation_data` has precedence.
 #'

@@ -15,6 +15,8 @@
 #' @return `print()`: the history, invisibly. `as.data.frame()`: a data frame of the columns `epoch`, `value` (`NA` for epochs that early stopping saved),
 #'   `metric` and `data` ("training" or "validation"). `plot()` draws, also within loops and functions, and gives the plot of ggplot2, invisibly; with base graphics
 #'   `NULL`. `ggplot2::autoplot()` gives the plot without drawing it, to add to: `autoplot(history) + ggplot2::theme_minimal()`.
+#' @section Errors: `attentive_error_name` for a metric that was not measured, `attentive_error_argument` for an unknown `method`, `attentive_error_state` where no epoch was
+#'   finished or ggplot2 is not installed.
 #' @family training
 #' @examples
 #' input <- keras_input(3)

@@ -20,6 +20,7 @@
 #'   that returns an array.
 #' @family initializers
 #' @seealso [get_config()]
+#' @section Errors: `attentive_error_argument` where a number is none. Called: `attentive_error_shape` for a shape that is unknown, and where the identity is not a matrix.
 #' @examples
 #' initializer_constant(0.5)(c(2, 3))
 #' initializer_identity()(c(2, 3))
@@ -69,6 +70,7 @@ initializer_identity <- function(gain = 1) {
 #' @references J. K. Salmon, M. A. Moraes, R. O. Dror and D. E. Shaw (2011). Parallel random numbers: as easy as 1, 2, 3.
 #'   \doi{10.1145/2063384.2063405}
 #' @family initializers
+#' @section Errors: `attentive_error_argument` for a bad number or seed, and where the limits are not in order. Called: `attentive_error_shape` for a shape that is unknown.
 #' @examples
 #' initializer_random_normal(stddev = 0.1, seed = 1)(c(2, 3))
 #' range(initializer_truncated_normal(seed = 1)(c(100, 10)))
@@ -143,6 +145,7 @@ check_order <- function(low, high, low_arg, high_arg, call = NULL) {
 #'
 #' Y. LeCun, L. Bottou, G. Orr and K.-R. Müller (1998). Efficient BackProp. \doi{10.1007/3-540-49430-8_2}
 #' @family initializers
+#' @section Errors: `attentive_error_argument` for a bad argument. Called: `attentive_error_shape` for a shape that is unknown.
 #' @examples
 #' w <- initializer_glorot_uniform(seed = 1)(c(64, 32))
 #' max(abs(w)) <= sqrt(6 / (64 + 32))
@@ -210,6 +213,7 @@ initializer_lecun_uniform <- function(seed = NULL) scaled_initializer("lecun_uni
 #'
 #' F. Mezzadri (2007). How to generate random matrices from the classical compact groups. Notices of the AMS 54.
 #' @family initializers
+#' @section Errors: `attentive_error_argument` for a bad number or seed. Called: `attentive_error_shape` for fewer than two dimensions.
 #' @examples
 #' w <- initializer_orthogonal(seed = 1)(c(4, 3))
 #' round(crossprod(w), 12)

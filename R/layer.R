@@ -38,6 +38,7 @@ unique_name <- function(prefix) {
 #'
 #' @param free_memory Accepted for compatibility with keras3; memory is R's and needs no freeing.
 #' @return Nothing, invisibly.
+#' @section Errors: `attentive_error_argument` where `free_memory` is neither `TRUE` nor `FALSE`.
 #' @examples
 #' clear_session()
 #' layer_multi_head_attention(num_heads = 2, key_dim = 3)$name

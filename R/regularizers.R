@@ -22,6 +22,7 @@
 #' @param mode `"rows"` or `"columns"`.
 #' @return A regularizer: a function of an array that returns the penalty, a number.
 #' @family regularizers and constraints
+#' @section Errors: `attentive_error_argument` for a coefficient that is negative or no number. Called: `attentive_error_shape` where `regularizer_orthogonal()` gets no matrix.
 #' @examples
 #' regularizer_l2(0.01)(c(1, 2, 3))
 #' layer <- layer_multi_head_attention(
@@ -70,6 +71,8 @@ check_coefficient <- function(x, arg, default, call = NULL) {
 #' @param gradient `NULL`, or a function of an array that returns the derivatives of `fun`, an array of the same dim.
 #' @return A regularizer.
 #' @family regularizers and constraints
+#' @section Errors: `attentive_error_argument` where `fun` or `gradient` is no function, `fun` gives not one number, or the gradient is needed and missing; `attentive_error_shape` where
+#'   the gradient has another shape.
 #' @examples
 #' smooth <- regularizer_custom(
 #'   function(w) 0.1 * sum(sqrt(w^2 + 1)),

@@ -69,6 +69,7 @@ flat_labels <- function(x, axes) {
 #'   are `axis_1`, `axis_2`, ...; several query axes are `query_1`, `query_2`, ... Where an axis has names its column is a factor in the order of
 #'   the positions, a repeated name numbered as in "the (2)"; otherwise it holds whole numbers from 1.
 #' * `as.array()` gives the plain array.
+#' @section Errors: `attentive_error_shape` where the dims were changed, so that it is not known any more which axis is what.
 #' @seealso [plot.attentive_scores()] to look at them.
 #' @examples
 #' set.seed(1)

@@ -17,6 +17,8 @@
 #' @param xlab,ylab Titles of the axes.
 #' @param ... Ignored, for the generic.
 #' @return `x`, invisibly.
+#' @section Errors: `attentive_error_argument` for positions that are not there and a bad `zlim`, `attentive_error_name` for unknown names, `attentive_error_shape` where there
+#'   is nothing to draw.
 #' @details The drawing takes one place on the page, whatever the number of heads, so that it can be part of a page set up by `par(mfrow =)` or
 #'   [graphics::layout()]. Graphical parameters are as before afterwards.
 #' @seealso [attention_scores]

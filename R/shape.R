@@ -6,6 +6,7 @@
 #'
 #' @param ... Sizes: whole numbers, `NA` or `NULL` for unknown ones, or arrays and other shapes, whose sizes are spliced in.
 #' @return A list of integers, `NULL` where unknown, with the class `keras_shape`.
+#' @section Errors: `attentive_error_shape` for anything else than whole numbers and `NA`.
 #' @examples
 #' shape(NA, 4, 6)
 #' unlist(shape(2, 3))

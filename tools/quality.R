@@ -1,13 +1,14 @@
 # Looks at the code with other people's tools: lintr, clang-tidy, covr and gcov.
 #
-#   Rscript tools/quality.R [lint] [tidy] [coverage] [engine] [--all] [--since=REF]
+#   Rscript tools/quality.R [lint] [help] [tidy] [coverage] [engine] [--all] [--since=REF]
 #
 #   lint       lintr over R/, tests/ and tools/; .lintr says what is left out. Fails with any finding.
+#   help       renders the pages of man/, and asks that each exported function has a value, errors and an example. Fails with any finding.
 #   tidy       clang-tidy over the sources of src/engine that differ from REF (HEAD), or --all of them; .clang-tidy says which checks. Fails with any finding.
 #   coverage   the lines of R/ that R's tests run. Fails under 90 %.
 #   engine     the lines of src/engine that tests/engine runs. Fails under 95 %. Takes minutes.
 #
-# Without a name all four. What a tool that is not here would have told is said to be skipped. The status is 0 only where nothing failed.
+# Without a name all of them. What a tool that is not here would have told is said to be skipped. The status is 0 only where nothing failed.
 
 local({
   file <- sub("^--file=", "", grep("^--file=", commandArgs(FALSE), value = TRUE))
@@ -21,13 +22,13 @@ limits <- c(R = 90, engine = 95)
 
 say <- function(...) cat(sprintf(...), "\n", sep = "")
 # What each part gives: TRUE, FALSE, or NA where it could not be done.
-skip <- function(what, needs) {
+not_here <- function(what, needs) {
   say("skipped   %s: %s is not here", what, needs)
   NA
 }
 
 lint <- function() {
-  if (!requireNamespace("lintr", quietly = TRUE)) return(skip("lint", "the R package lintr"))
+  if (!requireNamespace("lintr", quietly = TRUE)) return(not_here("lint", "the R package lintr"))
   found <- unlist(lapply(c("R", "tests", "tools"), function(folder) {
     # excluded files count from the folder that is looked at
     excluded <- c("RcppExports.R", file.path("testthat", "scripts"))
@@ -39,13 +40,39 @@ lint <- function() {
   length(found) == 0L
 }
 
+help <- function() {
+  pages <- list.files("man", "[.]Rd$", full.names = TRUE)
+  # as R CMD check does: pages are in the encoding of the package
+  found <- unlist(lapply(pages, function(page) format(tools::checkRd(page, encoding = "UTF-8", def_enc = TRUE))))
+  found <- c(found, unlist(lapply(pages, function(page) {
+    tryCatch(
+      {
+        tools::Rd2HTML(page, tempfile())
+        tools::Rd2latex(page, tempfile())
+        NULL
+      },
+      warning = function(w) paste0(page, ": ", conditionMessage(w)), error = function(e) paste0(page, ": ", conditionMessage(e))
+    )
+  })))
+  for (page in setdiff(pages, "man/reexports.Rd")) {
+    text <- readLines(page, encoding = "UTF-8")
+    if (!any(startsWith(text, "\\usage{")) || any(text == "\\keyword{internal}")) next
+    parts <- c(value = "^\\\\value\\{", errors = "attentive_error", example = "^\\\\examples\\{")
+    lacking <- names(parts)[!vapply(parts, function(pattern) any(grepl(pattern, text)), NA)]
+    if (length(lacking) > 0L) found <- c(found, sprintf("%s: no %s", page, toString(lacking)))
+  }
+  for (one in found) say("%s", one)
+  say("help: %d findings in %d pages", length(found), length(pages))
+  length(found) == 0L
+}
+
 changed_since <- function(reference) {
   ask <- function(...) suppressWarnings(system2("git", c(...), stdout = TRUE, stderr = FALSE))
   c(ask("diff", "--name-only", reference, "--", "src/engine"), ask("ls-files", "--others", "--exclude-standard", "src/engine"))
 }
 
 tidy <- function(all, reference) {
-  if (!nzchar(Sys.which("clang-tidy"))) return(skip("tidy", "clang-tidy"))
+  if (!nzchar(Sys.which("clang-tidy"))) return(not_here("tidy", "clang-tidy"))
   sources <- list.files("src/engine", "[.]cpp$", recursive = TRUE, full.names = TRUE)
   if (!all) sources <- intersect(sources, changed_since(reference))
   if (length(sources) == 0L) {
@@ -75,45 +102,42 @@ report <- function(what, lines, limit) {
   all >= limit
 }
 
-# The package in a folder of its own, so that nothing is left in this one.
-copy_of_package <- function(folder) {
-  dir.create(folder)
-  entries <- c("DESCRIPTION", "NAMESPACE", "LICENSE", "R", "src", "man", "inst", "tests")
-  invisible(file.copy(entries[file.exists(entries)], folder, recursive = TRUE, copy.date = TRUE))
-}
-
+# Counts in place, in the functions of an installed copy: the C++ has its own part and need not be compiled for it in another way.
 coverage <- function() {
-  if (!requireNamespace("covr", quietly = TRUE)) return(skip("coverage", "the R package covr"))
+  if (!requireNamespace("covr", quietly = TRUE)) return(not_here("coverage", "the R package covr"))
   use_library()
   work <- tempfile("coverage")
   on.exit(unlink(work, recursive = TRUE))
-  copy_of_package(work)
+  for (folder in file.path(work, c("library", "tests"))) dir.create(folder, recursive = TRUE)
+  invisible(file.copy(file.path("tests", "testthat"), file.path(work, "tests"), recursive = TRUE, copy.date = TRUE))
   shared <- file.path(dirname(root), "shared")
   if (dir.exists(shared) && !nzchar(Sys.getenv("ATTENTIVE_SHARED"))) Sys.setenv(ATTENTIVE_SHARED = shared)
-  Sys.setenv(NOT_CRAN = "true")
-  options(covr.flags = character()) # the C++ has its own part
-  if (!nzchar(Sys.getenv("MAKEFLAGS"))) Sys.setenv(MAKEFLAGS = paste0("-j", jobs()))
-  tests <- sprintf(
+  Sys.setenv(NOT_CRAN = "true", R_KEEP_PKG_SOURCE = "yes")
+  install_package(root, file.path(work, "library"))
+  .libPaths(c(file.path(work, "library"), .libPaths()))
+  script <- file.path(work, "tests.R")
+  writeLines(sprintf(
     "testthat::test_dir(%s, package = 'attentive', load_package = 'installed', reporter = 'silent', stop_on_failure = FALSE)",
     encodeString(file.path(work, "tests", "testthat"), quote = "'")
-  )
-  counted <- covr::package_coverage(work, type = "none", code = tests, quiet = TRUE)
-  table <- as.data.frame(counted)
-  table <- table[table$filename != "R/RcppExports.R" & grepl("^R/", table$filename), ]
+  ), script)
+  table <- as.data.frame(covr::environment_coverage(asNamespace("attentive"), script))
+  table$filename <- basename(table$filename)
+  table <- table[table$filename != "RcppExports.R", ]
   # a line is run where any expression on it is
   lines <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, line = table$first_line), any)
-  none <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, fun = table$functions), any)
-  none <- none[!none$run, ]
-  if (nrow(none) > 0L) cat(sprintf("  never called: %s (%s)\n", none$fun, none$file), sep = "")
+  called <- stats::aggregate(list(run = table$value > 0), list(file = table$filename, fun = table$functions), any)
+  never <- called[!called$run, ]
+  if (nrow(never) > 0L) cat(sprintf("  never called: %s (%s)\n", never$fun, never$file), sep = "")
   report("R", lines, limits[["R"]])
 }
 
 engine <- function() {
-  if (!nzchar(Sys.which("gcov"))) return(skip("engine", "gcov"))
+  if (!nzchar(Sys.which("gcov"))) return(not_here("engine", "gcov"))
   build <- tempfile("engine")
   on.exit(unlink(build, recursive = TRUE))
   dir.create(build)
   Sys.setenv(CXXFLAGS = "-O1 --coverage", ATTENTIVE_BUILD = build)
+  if (!nzchar(Sys.getenv("ATTENTIVE_CONFIGS"))) Sys.setenv(ATTENTIVE_CONFIGS = "300") # enough to meet every line
   status <- system2("bash", "tests/engine/run", stdout = file.path(build, "log"), stderr = file.path(build, "log"))
   say("engine: tests: %s", utils::tail(readLines(file.path(build, "log"), warn = FALSE), 1L))
   notes <- list.files(build, "^src_.*[.]gcda$", recursive = TRUE, full.names = TRUE)
@@ -140,13 +164,13 @@ gcov_lines <- function(notes) {
 }
 
 arguments <- commandArgs(TRUE)
-parts <- c("lint", "tidy", "coverage", "engine")
+parts <- c("lint", "help", "tidy", "coverage", "engine")
 reference <- c(sub("^--since=", "", grep("^--since=", arguments, value = TRUE)), "HEAD")[[1L]]
 wanted <- grep("^--", arguments, value = TRUE, invert = TRUE)
 if (length(setdiff(wanted, parts)) > 0L) stop("There is no part \"", setdiff(wanted, parts)[[1L]], "\": ", toString(parts), call. = FALSE)
 if (length(wanted) == 0L) wanted <- parts
 results <- vapply(wanted, function(part) {
-  switch(part, lint = lint(), tidy = tidy("--all" %in% arguments, reference), coverage = coverage(), engine = engine())
+  switch(part, lint = lint(), help = help(), tidy = tidy("--all" %in% arguments, reference), coverage = coverage(), engine = engine())
 }, NA)
 say("%d passed, %d failed, %d skipped", sum(results, na.rm = TRUE), sum(!results, na.rm = TRUE), sum(is.na(results)))
 if (any(!results, na.rm = TRUE)) quit(status = 1L)

@@ -337,6 +337,7 @@ void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadVie
           static_cast<double>(shape.keys) * static_cast<double>(shape.key_size + shape.value_size));
 
   std::vector<Scratch<T>> scratch;
+  scratch.reserve(static_cast<std::size_t>(limited.threads));
   for (int i = 0; i < limited.threads; ++i)
     scratch.emplace_back(shape, call.grid);
   // Under a causal mask the last blocks cost most: they go first. Blocks of a

@@ -332,6 +332,7 @@ void attention_scores(const AttentionShape &shape, HeadView<const T> q, HeadView
                             {shape.elements(), shape.heads, shape.queries, shape.keys})) *
                             static_cast<double>(shape.key_size + 16));
   std::vector<ScoresScratch<T>> scratch;
+  scratch.reserve(static_cast<std::size_t>(limited.threads));
   for (int i = 0; i < limited.threads; ++i)
     scratch.emplace_back(call);
   parallel_for(tasks, limited, [&](Index task, int worker) {
