@@ -152,3 +152,22 @@ test_that("a model with operations keeps them over a configuration, a clone and 
   b <- wave(c(2, 3, 4))
   expect_equal(again(b), model(b))
 })
+
+test_that("a model with operations learns, in parts and as a whole", {
+  set_random_seed(1)
+  x <- keras_input(c(6, 3))
+  h <- layer_dense(x, 8, activation = activation_tanh)
+  weights <- op_softmax(layer_dense(h, 1), axis = 2)
+  y <- layer_dense(op_sum(weights * h, axis = 2), 1)
+  whole <- layer_dense((op_sum(weights * h, axis = 2) - op_mean(h, axis = c(1, 2)))[, 1:4], 1)
+  a <- array(stats::rnorm(200 * 18), c(200, 6, 3))
+  target <- apply(a[, , 1], 1, mean)
+  for (output in list(y, whole)) {
+    model <- keras_model(x, output)
+    compile(model, optimizer = optimizer_adam(0.02), loss = "mse")
+    losses <- fit(model, a, target, epochs = 8, batch_size = 50, verbose = 0)$metrics$loss
+    expect_lt(losses[[8]], losses[[1]] / 2)
+  }
+  expect_false(looks_across(x, y))
+  expect_true(looks_across(x, whole))
+})
