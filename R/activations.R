@@ -2,12 +2,15 @@
 
 #' Activation functions
 #'
-#' The functions of [layer_activation()] to be called on symbolic tensors and arrays, or given to the argument `activation` of a layer as they are: `layer_dense(units = 4, activation = activation_gelu)`.
+#' The functions of [layer_activation()] to be called on symbolic tensors and arrays, or given to the argument `activation` of a layer as they are:
+#' `layer_dense(units = 4, activation = activation_gelu)`.
 #'
-#' @details See [op_relu()] for the formulas. `activation_gelu()` uses the exact normal distribution by default, unlike [op_gelu()]. Source: the documentation of `keras.activations`.
+#' @details See [op_relu()] for the formulas. `activation_gelu()` uses the exact normal distribution by default, unlike [op_gelu()]. Source: the
+#'   documentation of `keras.activations`.
 #'
 #' @param x A symbolic tensor, an array or a number.
-#' @param negative_slope,max_value,threshold,alpha,b,default_value Numbers of the functions: slope below the threshold, the largest value that comes out, and so on.
+#' @param negative_slope,max_value,threshold,alpha,b,default_value Numbers of the functions: slope below the threshold, the largest value that comes out,
+#'   and so on.
 #' @param approximate Whether to use tanh in place of the normal distribution.
 #' @param axis The axis along which, counted from 1 with the batch as 1; negative ones from the end.
 #' @return A symbolic tensor, or an array, of the shape of `x`; `activation_glu()` halves its axis.

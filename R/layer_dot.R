@@ -3,7 +3,9 @@
 #' Sums over one axis of each of two arrays, for every element of the batch.
 #'
 #' @section Shapes:
-#' \eqn{y_{b, i..., j...} = \sum_k x_{b, i..., k, ...} z_{b, j..., k, ...}}{y[b, i..., j...] = sum_k x[b, ..., k, ...] z[b, ..., k, ...]}: `[B, T, D]` and `[B, S, D]` with `axes = 3` (or -1) give `[B, T, S]`; `[B, D]` and `[B, D]` with `axes = 2` give `[B, 1]`. Masks end here. Source: the documentation of Keras's `Dot`.
+#' \eqn{y_{b, i..., j...} = \sum_k x_{b, i..., k, ...} z_{b, j..., k, ...}}{y[b, i..., j...] = sum_k x[b, ..., k, ...] z[b, ..., k, ...]}:
+#' `[B, T, D]` and `[B, S, D]` with `axes = 3` (or -1) give `[B, T, S]`; `[B, D]` and `[B, D]` with `axes = 2` give `[B, 1]`. Masks end here. Source:
+#' the documentation of Keras's `Dot`.
 #'
 #' @inheritParams layer_add
 #' @param inputs A list of two arrays or symbolic tensors, or the first of them. Missing or `NULL`: the layer itself is returned.

@@ -1,7 +1,7 @@
 #' A function as a layer
 #'
 #' Makes a layer of an R function. The function is applied to symbolic tensors once and becomes part of the model, with a gradient, where all that it does can be
-#' done with them: `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers.
+#' done with them: operators, `[`, R's `exp()` and its like, all `op_...()` functions and layers.
 #'
 #' @details
 #' In such a function a vector stands for the last axis: `x * c(1, 2)` scales two columns.
@@ -189,7 +189,7 @@ layer_emit.lambda <- function(self, builder, inputs, arguments) {
 abort_no_gradient <- function(self) {
   abort_attentive("argument", sprintf("The function of the layer \"%s\" has no gradient: no weight before it can be trained.", self$name),
     hint = c(
-      "It has one where it uses `+ - * / ^`, `abs()`, `exp()`, `log()`, `sqrt()` and layers only.",
+      "It has one where it uses operators, `[`, `exp()` and its like, `op_...()` functions and layers only.",
       "`freeze_weights()` leaves the layers before it as they are."
     )
   )

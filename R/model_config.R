@@ -216,7 +216,9 @@ operation_from_config <- function(item, operands, call = NULL) {
     )
   }
   if (operation_table[[name]]$listed) operands <- operands[[1L]]
-  args <- item$config[setdiff(names(item$config), c("name", "trainable", "dtype", "constants", "tensors"))]
+  to_dtype <- if (!is.null(item$config$to_dtype)) item$config$to_dtype else if (name == "cast") item$config$dtype
+  args <- item$config[setdiff(names(item$config), c("name", "trainable", "dtype", "to_dtype", "constants", "tensors"))]
+  if (!is.null(to_dtype)) args$dtype <- to_dtype
   apply_operation(name, operands, args, call, item$name)
 }
 

@@ -117,7 +117,12 @@ emit_constant <- function(x, builder) {
   add_node(builder, "constant", integer(), options)
 }
 
-layer_config.operation <- function(self) c(self$args, list(constants = self$constants, tensors = self$tensors))
+# `dtype` is that in which a layer computes: what an operation makes has another name.
+layer_config.operation <- function(self) {
+  args <- self$args
+  names(args)[names(args) == "dtype"] <- "to_dtype"
+  c(args, list(constants = self$constants, tensors = self$tensors))
+}
 layer_build.operation <- function(self, shapes, call = NULL) invisible(self)
 layer_property.operation <- function(self, name) simple_property(self, name, "operation", self$operation)
 layer_function.operation <- function(self) {

@@ -2,19 +2,23 @@
 
 #' Arithmetic
 #'
-#' Element by element: sum, difference, product, quotient, power, larger and smaller number. `op_floor_divide()` rounds the quotient down, `op_mod()` is what is left.
+#' Element by element: sum, difference, product, quotient, power, larger and smaller number. `op_floor_divide()` rounds the quotient down, `op_mod()` is
+#' what is left.
 #'
 #' @details
-#' Operations work on symbolic tensors, where they add a node to the graph, and on numbers and arrays, where they compute in double precision and give an array. The operators `+ - * / ^ %/% %%` do the same with symbolic tensors; with R arrays alone they are R's
+#' Operations work on symbolic tensors, where they add a node to the graph, and on numbers and arrays, where they compute in double precision and give an
+#' array. The operators `+ - * / ^ %/% %%` do the same with symbolic tensors; with R arrays alone they are R's
 #' own, which recycles where these broadcast. Masks end at an operation, as in Keras: [layer_add()] and its like pass them on.
 #'
 #' At a tie both sides of `op_maximum()` and `op_minimum()` get half of the gradient; `op_floor_divide()` has none.
 #'
 #' @section Shapes:
-#' Axes are lined up from the right; sizes are equal or 1, which serves any other: `[B, T, D]` and `[D]` give `[B, T, D]`. An R vector has one axis, a number none. Source: the documentation of `keras.ops`.
+#' Axes are lined up from the right; sizes are equal or 1, which serves any other: `[B, T, D]` and `[D]` give `[B, T, D]`. An R vector has one axis, a
+#' number none. Source: the documentation of `keras.ops`.
 #'
 #' @section Types:
-#' Whole numbers (R's integers, `"int32"`) stay whole among themselves, but for a division. A plain number takes the type of the tensor beside it. Models compute in floating-point numbers throughout:
+#' Whole numbers (R's integers, `"int32"`) stay whole among themselves, but for a division. A plain number takes the type of the tensor beside it. Models
+#' compute in floating-point numbers throughout:
 #' whole numbers are exact up to 2^24 in float32.
 #'
 #' @param x1,x2 Symbolic tensors, arrays or numbers.
@@ -75,7 +79,8 @@ op_negative <- function(x) apply_operation("negative", list(x), call = environme
 #' Comparisons and logic, element by element; `op_where()` takes `x1` where the condition holds and `x2` elsewhere.
 #'
 #' @details
-#' The operators `> >= < <= == != & | !` do the same with symbolic tensors. What comes out is logical: in a model 1 or 0 of dtype `"bool"`. There is no gradient through a comparison; through `op_where()` it goes to the side that was taken. Any number other
+#' The operators `> >= < <= == != & | !` do the same with symbolic tensors. What comes out is logical: in a model 1 or 0 of dtype `"bool"`. There is no
+#' gradient through a comparison; through `op_where()` it goes to the side that was taken. Any number other
 #' than 0 counts as true.
 #'
 #' @inheritSection op_add Shapes

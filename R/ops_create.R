@@ -3,7 +3,8 @@
 #' Arrays of one number, of numbers in a row
 #'
 #' @details
-#' Where all sizes are known these give R arrays, which every operation and layer takes; where a size comes from [op_shape()] of a symbolic tensor they give a symbolic tensor. `op_arange(n)` are the numbers 1 to n and `op_arange(start, end)` those from `start` to
+#' Where all sizes are known these give R arrays, which every operation and layer takes; where a size comes from [op_shape()] of a symbolic tensor they
+#' give a symbolic tensor. `op_arange(n)` are the numbers 1 to n and `op_arange(start, end)` those from `start` to
 #' `end`, both included, as in keras3 since 1.4. Source: the documentation of `keras.ops`.
 #'
 #' @param shape Sizes: whole numbers, and sizes that [op_shape()] gave.
@@ -151,7 +152,8 @@ op_triangle <- function(x, k, keep, call) {
 
 #' Convert
 #'
-#' `op_convert_to_tensor()` and `op_array()` give what operations take: an array without a class, or the symbolic tensor itself; `op_convert_to_numpy()` gives an R array. There are no tensors with numbers other than R arrays.
+#' `op_convert_to_tensor()` and `op_array()` give what operations take: an array without a class, or the symbolic tensor itself; `op_convert_to_numpy()`
+#' gives an R array. There are no tensors with numbers other than R arrays.
 #'
 #' @param x An array, a number, a layer's variable or a symbolic tensor.
 #' @param dtype The type of what comes out.

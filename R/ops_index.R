@@ -5,8 +5,10 @@
 #' Symbolic tensors take `[` as R's arrays do; `op_slice()` takes a block, `op_split()` and `op_unstack()` cut along an axis, `op_flip()` turns axes around.
 #'
 #' @details
-#' In `x[i, j, ...]` there is one index for every axis, the batch first: missing, whole numbers from 1, negative ones for what to leave out, `TRUE` and `FALSE` for every place, a size that [op_shape()] gave, or one symbolic tensor of places. With `drop = TRUE` axes of size 1 go, as in R, but the
-#' axis of the batch stays unless it is indexed by one number. Indices along the batch make the elements of a batch hang together. An axis of unknown size takes positive numbers, which are checked when the model runs, and leaves out the first ones.
+#' In `x[i, j, ...]` there is one index for every axis, the batch first: missing, whole numbers from 1, negative ones for what to leave out, `TRUE` and
+#' `FALSE` for every place, a size that [op_shape()] gave, or one symbolic tensor of places. With `drop = TRUE` axes of size 1 go, as in R, but the
+#' axis of the batch stays unless it is indexed by one number. Indices along the batch make the elements of a batch hang together. An axis of unknown size
+#' takes positive numbers, which are checked when the model runs, and leaves out the first ones.
 #'
 #' Source: `?Extract`, and the documentation of `keras.ops`.
 #'
@@ -223,10 +225,12 @@ op_flip <- function(x, axis = NULL) {
 
 #' Take places
 #'
-#' `op_take()` takes the same places of an axis everywhere; `op_take_along_axis()` places of their own for every line; `op_top_k()` the largest numbers along the last axis with their places; `op_argsort()` the places in order, `op_sort()` the numbers.
+#' `op_take()` takes the same places of an axis everywhere; `op_take_along_axis()` places of their own for every line; `op_top_k()` the largest numbers
+#' along the last axis with their places; `op_argsort()` the places in order, `op_sort()` the numbers.
 #'
 #' @details
-#' Places count from 1, as in keras3; `zero_indexed = TRUE` counts from 0 where keras3 has it. Negative ones count from the end. There is a gradient for the numbers, not for the places. Equal numbers stay in their order. Source: the documentation of `keras.ops`.
+#' Places count from 1, as in keras3; `zero_indexed = TRUE` counts from 0 where keras3 has it. Negative ones count from the end. There is a gradient for
+#' the numbers, not for the places. Equal numbers stay in their order. Source: the documentation of `keras.ops`.
 #'
 #' @param x A symbolic tensor, or an array.
 #' @param indices Places: whole numbers, an array or a symbolic tensor of any shape; for `op_take_along_axis()` of the shape of `x` but for the axis.
@@ -298,7 +302,8 @@ op_sort <- function(x, axis = -1L) {
 #' @param dtype The type of what comes out.
 #' @param sparse Not available.
 #' @param zero_indexed Whether the first class is 0; else it is 1.
-#' @return A symbolic tensor or an array with one more axis, of size `num_classes`: 1 at the class, 0 elsewhere; all 0 for an id that is no class. Source: the documentation of `keras.ops`.
+#' @return A symbolic tensor or an array with one more axis, of size `num_classes`: 1 at the class, 0 elsewhere; all 0 for an id that is no class. Source:
+#'   the documentation of `keras.ops`.
 #' @inheritSection op_sum Errors
 #' @family operations
 #' @seealso [to_categorical()], whose classes count from 0.

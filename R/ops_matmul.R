@@ -2,17 +2,22 @@
 
 #' Products of matrices
 #'
-#' `op_matmul()` multiplies the matrices in the last two axes; axes before these broadcast. With R of at least 4.3 `%*%` does the same with symbolic tensors. `op_dot()` and `op_tensordot()` sum over chosen axes, `op_einsum()` over what a formula says.
+#' `op_matmul()` multiplies the matrices in the last two axes; axes before these broadcast. With R of at least 4.3 `%*%` does the same with symbolic
+#' tensors. `op_dot()` and `op_tensordot()` sum over chosen axes, `op_einsum()` over what a formula says.
 #'
 #' @details
-#' `op_dot()` sums over the last axis of `x1` and the last but one of `x2`, with all pairs of the other axes: \eqn{y_{i..., j...} = \sum_k x_{i..., k} z_{..., k, j}}. `op_einsum("bthd,bshd->bhts", q, k)` names the axes of both operands and of the result by letters: letters that are not in the
-#' result are summed over. It takes one or two operands, each letter once an operand, and no ellipsis. All are transpositions, shapes and `op_matmul()`. Source: the documentation of `keras.ops`; NumPy's for the formula.
+#' `op_dot()` sums over the last axis of `x1` and the last but one of `x2`, with all pairs of the other axes:
+#' \eqn{y_{i..., j...} = \sum_k x_{i..., k} z_{..., k, j}}.
+#' `op_einsum("bthd,bshd->bhts", q, k)` names the axes of both operands and of the result by letters: letters that are not in the
+#' result are summed over. It takes one or two operands, each letter once an operand, and no ellipsis. All are transpositions, shapes and `op_matmul()`.
+#' Source: the documentation of `keras.ops`; NumPy's for the formula.
 #'
 #' @section Shapes:
 #' For `op_matmul()` `[..., M, K]` and `[..., K, N]` give `[..., M, N]`. A vector is a row of the first, or a column of the second matrix.
 #'
 #' @inheritParams op_add
-#' @param axes How many axes are summed over, the last of `x1` and the first of `x2`; or a list of two vectors: which axes of `x1`, which of `x2`, counted from 1.
+#' @param axes How many axes are summed over, the last of `x1` and the first of `x2`; or a list of two vectors: which axes of `x1`, which of `x2`, counted
+#'   from 1.
 #' @param subscripts The formula.
 #' @param ... One or two operands.
 #' @return A symbolic tensor, or an array.
@@ -144,7 +149,10 @@ sum_products <- function(x1, x2, labels1, labels2, result, call = NULL) {
 #' `op_norm()` is the length of vectors along an axis, or of all numbers; `op_normalize()` divides by it.
 #'
 #' @details
-#' Of order `p` it is \eqn{(\sum |x|^p)^{1/p}}; `Inf` and `-Inf` are the largest and the smallest absolute value, 0 counts what is not 0, and `NULL` or `"fro"` stands for 2. Of matrices there is the Frobenius norm only. `op_normalize()` divides by `epsilon` where the norm is smaller. Source: the documentation of `keras.ops`.
+#' Of order `p` it is \eqn{(\sum |x|^p)^{1/p}};
+#' `Inf` and `-Inf` are the largest and the smallest absolute value, 0 counts what is not 0, and `NULL` or `"fro"` stands for 2.
+#' Of matrices there is the Frobenius norm only. `op_normalize()` divides by `epsilon` where the norm is smaller. Source:
+#' the documentation of `keras.ops`.
 #'
 #' @inheritParams op_sum
 #' @param ord,order The order p.
@@ -190,10 +198,14 @@ op_normalize <- function(x, axis = -1L, order = 2L, epsilon = NULL) {
 #' Softmax attention of queries over keys, with heads and without weights: what [layer_multi_head_attention()] does between its projections.
 #'
 #' @details
-#' \deqn{Y = softmax(s Q K^T + bias) V}{Y = softmax(s Q K' + bias) V} for every head, with the scale \eqn{s = 1 / \sqrt{D}}. A mask, or `is_causal`, takes pairs out; a query that sees nothing gives 0. Without `bias` the engine's tiled core does it, whose memory does not grow with the square of the
-#' length. `key` and `value` may have fewer heads than `query`: each serves several. Source: the documentation of `keras.ops.dot_product_attention`; Vaswani et al. (2017). \doi{10.48550/arXiv.1706.03762}
+#' \deqn{Y = softmax(s Q K^T + bias) V}{Y = softmax(s Q K' + bias) V} for every head, with the scale \eqn{s = 1 / \sqrt{D}}.
+#' A mask, or `is_causal`, takes pairs out; a query that sees nothing gives 0.
+#' Without `bias` the engine's tiled core does it, whose memory does not grow with the square of the
+#' length. `key` and `value` may have fewer heads than `query`: each serves several. Source: the documentation of `keras.ops.dot_product_attention`;
+#' Vaswani et al. (2017). \doi{10.48550/arXiv.1706.03762}
 #'
-#' @section Shapes: `query` `[B, T, H, D]`, `key` and `value` `[B, S, K, D]` with H a multiple of K; what comes out has the shape of `query`. `bias` and `mask` broadcast to `[B, H, T, S]`.
+#' @section Shapes: `query` `[B, T, H, D]`, `key` and `value` `[B, S, K, D]` with H a multiple of K; what comes out has the shape of `query`. `bias` and
+#'   `mask` broadcast to `[B, H, T, S]`.
 #'
 #' @param query,key,value Symbolic tensors or arrays: batch, length, heads, depth.
 #' @param bias What is added to the scores before softmax.

@@ -22,7 +22,8 @@
 #'
 #' @param x A symbolic tensor, an array or a number.
 #' @param negative_slope,alpha,threshold,default_value,b Numbers in the formulas.
-#' @param approximate Whether `op_gelu()` uses tanh in place of the normal distribution, which is the default here as in `keras.ops`, but not of [activation_gelu()].
+#' @param approximate Whether `op_gelu()` uses tanh in place of the normal distribution, which is the default here as in `keras.ops`, but not of
+#'   [activation_gelu()].
 #' @param axis The axis along which, counted from 1 with the batch as 1; negative ones from the end.
 #' @return A symbolic tensor, or an array.
 #' @inheritSection op_add Errors

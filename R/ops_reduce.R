@@ -5,9 +5,12 @@
 #' Reduce one, several or all axes to one number.
 #'
 #' @details
-#' Sums and means are accumulated in double precision, in one order. `op_var()` divides by the number of elements, as Keras does and `stats::var()` does not; `op_std()` is its root. `op_logsumexp()` is
-#' \eqn{\log \sum e^x} without overflow. The gradient of an extreme is shared by all numbers that reach it. `op_argmax()` and `op_argmin()` give the place of the first extreme, counted from 1, and have no gradient. `op_any()` and `op_all()` take numbers
-#' other than 0 for true. Where `axis` holds 1 the elements of a batch hang together: such a model has outputs without a batch, or that depend on the others. Source: the documentation of `keras.ops`.
+#' Sums and means are accumulated in double precision, in one order. `op_var()` divides by the number of elements, as Keras does and `stats::var()` does
+#' not; `op_std()` is its root. `op_logsumexp()` is
+#' \eqn{\log \sum e^x} without overflow. The gradient of an extreme is shared by all numbers that reach it.
+#' `op_argmax()` and `op_argmin()` give the place of the first extreme, counted from 1, and have no gradient. `op_any()` and `op_all()` take numbers
+#' other than 0 for true. Where `axis` holds 1 the elements of a batch hang together: such a model has outputs without a batch, or that depend on the
+#' others. Source: the documentation of `keras.ops`.
 #'
 #' @section Shapes: The reduced axes go, or have size 1 with `keepdims`.
 #'
@@ -115,7 +118,8 @@ op_argmin <- function(x, axis = NULL, keepdims = FALSE, zero_indexed = FALSE) {
 #' @param x A symbolic tensor or an array.
 #' @param axis The axis along which, counted from 1 with the batch as 1; `NULL` means all numbers in row-major order.
 #' @param dtype The type of what comes out.
-#' @return A symbolic tensor or an array of the shape of `x`, or of one axis where `axis` is `NULL`: every number is the sum of those up to its place. Source: the documentation of `keras.ops`.
+#' @return A symbolic tensor or an array of the shape of `x`, or of one axis where `axis` is `NULL`: every number is the sum of those up to its place.
+#'   Source: the documentation of `keras.ops`.
 #' @inheritSection op_sum Errors
 #' @family operations
 #' @examples

@@ -2,10 +2,12 @@
 
 #' Reshape and transpose
 #'
-#' `op_reshape()` gives the numbers another shape, in row-major order; `op_transpose()` puts the axes in another order; `op_expand_dims()` adds axes of size 1, `op_squeeze()` takes them off; `op_broadcast_to()` repeats axes of size 1.
+#' `op_reshape()` gives the numbers another shape, in row-major order; `op_transpose()` puts the axes in another order; `op_expand_dims()` adds axes of
+#' size 1, `op_squeeze()` takes them off; `op_broadcast_to()` repeats axes of size 1.
 #'
 #' @details
-#' A shape is whole numbers, with at most one -1 or `NA` for what is left. Sizes that are not known while a model is put together come from [op_shape()]: `op_reshape(x, list(op_shape(x)[[1]], 4, 8))`. The numbers are taken and laid down with the last axis fastest, as in Keras and
+#' A shape is whole numbers, with at most one -1 or `NA` for what is left. Sizes that are not known while a model is put together come from [op_shape()]:
+#' `op_reshape(x, list(op_shape(x)[[1]], 4, 8))`. The numbers are taken and laid down with the last axis fastest, as in Keras and
 #' unlike R's `dim<-`. Where the first axis does not stay the batch the elements of a batch hang together. Source: the documentation of `keras.ops`.
 #'
 #' @param x A symbolic tensor or an array.
@@ -111,14 +113,17 @@ check_operand_list <- function(x, arg, call = NULL) {
 
 #' The sizes of a tensor
 #'
-#' `op_shape()` gives the sizes of all axes. Those that are not known while a model is put together, such as the batch, are sizes to compute with: they can stand in every shape that an operation takes, and among numbers.
+#' `op_shape()` gives the sizes of all axes. Those that are not known while a model is put together, such as the batch, are sizes to compute with: they can
+#' stand in every shape that an operation takes, and among numbers.
 #'
 #' @details
-#' `c(batch, length) %<-% op_shape(x)[1:2]` and then `op_reshape(x, list(batch, length, heads, depth))`. Sums, differences, products and whole quotients (`%/%`) of sizes and whole numbers are sizes again; in other arithmetic a size is a number without axes, of
+#' `c(batch, length) %<-% op_shape(x)[1:2]` and then `op_reshape(x, list(batch, length, heads, depth))`. Sums, differences, products and whole quotients
+#' (`%/%`) of sizes and whole numbers are sizes again; in other arithmetic a size is a number without axes, of
 #' dtype `"int32"`. `x$shape` has `NULL` in their place.
 #'
 #' @param x A symbolic tensor, an array or a layer's variable.
-#' @return `op_shape()`: a list of whole numbers and, for unknown sizes of a symbolic tensor, symbolic tensors without axes; it has the class `keras_shape`. `op_ndim()`: the number of axes. `op_size()`: how many numbers there are.
+#' @return `op_shape()`: a list of whole numbers and, for unknown sizes of a symbolic tensor, symbolic tensors without axes; it has the class
+#'   `keras_shape`. `op_ndim()`: the number of axes. `op_size()`: how many numbers there are.
 #' @section Errors: `attentive_error_argument` where `x` has no shape.
 #' @family operations
 #' @examples

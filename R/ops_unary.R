@@ -13,7 +13,8 @@
 #' `op_cast(x, dtype)` \tab towards 0 for whole numbers, 1 or 0 for `"bool"`\cr
 #' `op_stop_gradient(x)` \tab x, but a constant for the gradient
 #' }
-#' Symbolic tensors also take R's own `abs()`, `sqrt()`, `exp()`, `log()`, `expm1()`, `log1p()`, `log2()`, `log10()`, `sign()`, `floor()`, `ceiling()`, `round()`, `sin()`, `cos()`, `tan()`, `tanh()` and so on.
+#' Symbolic tensors also take R's own `abs()`, `sqrt()`, `exp()`, `log()`, `expm1()`, `log1p()`, `log2()`, `log10()`, `sign()`, `floor()`, `ceiling()`,
+#' `round()`, `sin()`, `cos()`, `tan()`, `tanh()` and so on.
 #' Rounding, signs and casts to whole numbers have gradient 0. Source: the documentation of `keras.ops`.
 #'
 #' @param x A symbolic tensor, an array or a number.

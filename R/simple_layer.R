@@ -31,6 +31,8 @@ call_layer <- function(self, inputs, training, mask, extra, call) {
   if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("the layer \"%s\"", self$name), call, names(formals(simple_call))[1:3])
   training <- check_flag(training, "training", null = TRUE, call = call)
   inputs <- layer_inputs(self, inputs, call)
+  # what a layer gives for an array is part of what is traced: the gradient goes to its weights
+  if (is_tracing()) inputs <- lapply(inputs, function(x) if (is_symbolic(x)) x else constant_tensor(x))
   symbolic <- vapply(inputs, is_symbolic, NA)
   if (any(symbolic)) {
     if (!all(symbolic)) abort_mixed(self, call)

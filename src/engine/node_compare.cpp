@@ -113,8 +113,7 @@ template <class T>
 std::unique_ptr<Node<T>> make_compare_node(NodeLinks links, const NodeOptions &options) {
   return std::make_unique<CompareNode<T>>(std::move(links), options.text("operation"));
 }
-template <class T>
-std::unique_ptr<Node<T>> make_where_node(NodeLinks links, const NodeOptions &) {
+template <class T> std::unique_ptr<Node<T>> make_where_node(NodeLinks links, const NodeOptions &) {
   return std::make_unique<WhereNode<T>>(std::move(links));
 }
 ATTENTIVE_MAKER(make_compare_node)

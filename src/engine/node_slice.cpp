@@ -26,8 +26,8 @@ public:
     Index below = 1;
     for (std::size_t i = dims.size(); i-- > 0;) {
       const Index step = static_cast<Index>(steps_[i]), last = starts[i] + (sizes[i] - 1) * step;
-      if (sizes[i] < 0 || (sizes[i] > 0 && (starts[i] < 0 || starts[i] >= dims[i] || last < 0 ||
-                                            last >= dims[i])))
+      if (sizes[i] < 0 ||
+          (sizes[i] > 0 && (starts[i] < 0 || starts[i] >= dims[i] || last < 0 || last >= dims[i])))
         throw std::invalid_argument("a slice reaches beyond an axis of size " +
                                     std::to_string(dims[i]));
       strides_[i] = step * below;

@@ -33,7 +33,7 @@ ElementRule<T> rule() {
   }
 
 ATTENTIVE_FUNCTION(rsqrt, T(1) / std::sqrt(x), T(-0.5) * y / x)
-ATTENTIVE_FUNCTION(reciprocal, T(1) / x, -y * y)
+ATTENTIVE_FUNCTION(reciprocal, T(1) / x, -y *y)
 ATTENTIVE_FUNCTION(expm1, std::expm1(x), y + T(1))
 ATTENTIVE_FUNCTION(log1p, std::log1p(x), T(1) / (T(1) + x))
 ATTENTIVE_FUNCTION(log2, std::log2(x), T(1.4426950408889634) / x)
@@ -42,8 +42,9 @@ ATTENTIVE_FUNCTION(sign, x > 0 ? T(1) : x < 0 ? T(-1) : x, T(0))
 ATTENTIVE_FUNCTION(floor, std::floor(x), T(0))
 ATTENTIVE_FUNCTION(ceil, std::ceil(x), T(0))
 // halves go to the even neighbour
-ATTENTIVE_FUNCTION(round, std::fabs(x - std::trunc(x)) == T(0.5) ? T(2) * std::round(x / T(2))
-                                                                 : std::round(x),
+ATTENTIVE_FUNCTION(round,
+                   std::fabs(x - std::trunc(x)) == T(0.5) ? T(2) * std::round(x / T(2))
+                                                          : std::round(x),
                    T(0))
 ATTENTIVE_FUNCTION(sin, std::sin(x), std::cos(x))
 ATTENTIVE_FUNCTION(cos, std::cos(x), -std::sin(x))
@@ -55,10 +56,7 @@ ATTENTIVE_FUNCTION(sinh, std::sinh(x), std::cosh(x))
 ATTENTIVE_FUNCTION(cosh, std::cosh(x), std::sinh(x))
 ATTENTIVE_FUNCTION(erf, std::erf(x), T(1.1283791670955126) * std::exp(-x * x))
 // within [threshold, max_value], NaN stays
-ATTENTIVE_FUNCTION(clip,
-                   x < T(n.threshold)   ? T(n.threshold)
-                   : x > T(n.max_value) ? T(n.max_value)
-                                        : x,
+ATTENTIVE_FUNCTION(clip, x<T(n.threshold) ? T(n.threshold) : x> T(n.max_value) ? T(n.max_value) : x,
                    T(x >= T(n.threshold) && x <= T(n.max_value)))
 ATTENTIVE_FUNCTION(logical_not, T(x == 0), T(0))
 ATTENTIVE_FUNCTION(isnan, T(std::isnan(x)), T(0))

@@ -97,7 +97,8 @@ void test_along_an_axis() {
   Dice dice(40, 2);
   for (int round = 0; round < 20; ++round) {
     const Dims dims = random_dims(dice, dice.integer(1, 4));
-    const auto axis = static_cast<std::size_t>(dice.integer(0, static_cast<Index>(dims.size()) - 1));
+    const auto axis =
+        static_cast<std::size_t>(dice.integer(0, static_cast<Index>(dims.size()) - 1));
     NodeCase c = case_of("cumsum", {dims}, dice);
     c.options.numbers["axis"] = {static_cast<double>(axis)};
     Numbers expected(c.inputs[0].size(), 0);
@@ -139,9 +140,8 @@ void test_products() {
       dims.push_back(columns);
       return dims;
     };
-    NodeCase c = case_of("matmul",
-                         {turned_a ? side(k, m) : side(m, k), turned_b ? side(n, k) : side(k, n)},
-                         dice);
+    NodeCase c = case_of(
+        "matmul", {turned_a ? side(k, m) : side(m, k), turned_b ? side(n, k) : side(k, n)}, dice);
     c.options.numbers = {{"transpose_a", {turned_a ? 1.0 : 0.0}},
                          {"transpose_b", {turned_b ? 1.0 : 0.0}}};
     const NodeResult result = run_node<double>(c);
@@ -190,9 +190,9 @@ void test_slices() {
       // the size as that of the axis less a number: what a rule computes
       for (const double x : {0.0, static_cast<double>(first.back()), 0.0, 6.0, 0.0, 0.0})
         starts.push_back(x);
-      for (const double x : {1.0, 0.0, static_cast<double>(axis), 0.0,
-                             static_cast<double>(dims[axis] - size), 0.0, 3.0, 0.0, 0.0, 6.0, 0.0,
-                             0.0})
+      for (const double x :
+           {1.0, 0.0, static_cast<double>(axis), 0.0, static_cast<double>(dims[axis] - size), 0.0,
+            3.0, 0.0, 0.0, 6.0, 0.0, 0.0})
         sizes.push_back(x);
       steps.push_back(static_cast<double>(step.back()));
     }
@@ -208,7 +208,8 @@ void test_slices() {
     check_gradients(c, dice);
   }
   NodeCase beyond = case_of("slice", {{3}}, dice);
-  beyond.options.numbers = {{"starts", {0, 2, 0, 6, 0, 0}}, {"sizes", {0, 2, 0, 6, 0, 0}}, {"steps", {1}}};
+  beyond.options.numbers = {
+      {"starts", {0, 2, 0, 6, 0, 0}}, {"sizes", {0, 2, 0, 6, 0, 0}}, {"steps", {1}}};
   CHECK_THROWS(run_node<double>(beyond), std::invalid_argument);
 }
 
@@ -223,7 +224,8 @@ void test_places() {
   for (Index b = 0; b < 2; ++b)
     for (Index i = 0; i < 4; ++i)
       for (Index d = 0; d < 2; ++d)
-        CHECK(result.output[at((b * 4 + i) * 2 + d)] == c.inputs[0][at((b * 3 + wanted[i]) * 2 + d)]);
+        CHECK(result.output[at((b * 4 + i) * 2 + d)] ==
+              c.inputs[0][at((b * 3 + wanted[i]) * 2 + d)]);
   CHECK(result.d_inputs[0] == Numbers({2, 2, 0, 0, 2, 2, 2, 2, 0, 0, 2, 2}));
   for (const double wrong : {0.0, 4.0, -4.0, 1.5, double(NAN)}) {
     c.inputs[1][0] = wrong;
@@ -255,8 +257,8 @@ void test_choices() {
   NodeCase c = case_of("compare", {{4}, {4}}, dice);
   c.inputs = {{-3, 2, 2, NAN}, {2, 2, -3, 1}};
   const std::vector<std::pair<std::string, Numbers>> all = {
-      {"equal", {0, 1, 0, 0}},        {"not_equal", {1, 0, 1, 1}}, {"greater", {0, 0, 1, 0}},
-      {"greater_equal", {0, 1, 1, 0}}, {"less", {1, 0, 0, 0}},      {"less_equal", {1, 1, 0, 0}},
+      {"equal", {0, 1, 0, 0}},           {"not_equal", {1, 0, 1, 1}}, {"greater", {0, 0, 1, 0}},
+      {"greater_equal", {0, 1, 1, 0}},   {"less", {1, 0, 0, 0}},      {"less_equal", {1, 1, 0, 0}},
       {"floor_divide", {-2, 1, -1, NAN}}};
   for (const auto &one : all) {
     c.options.texts["operation"] = one.first;

@@ -32,9 +32,9 @@ test_that("arithmetic and comparisons broadcast from the right", {
   expect_identical(op_divide(1L, 2L), 0.5)
   expect_identical(dim(op_add(1, array(2, c(1, 1)))), c(1L, 1L))
   for (fun in c(op_add, op_subtract, op_multiply, op_divide, op_maximum, op_minimum)) {
-    expect_gradients(fun, wave(c(2, 3, 2)) + 2, wave(c(1, 1, 2), 0.3) + 2.3)
+    expect_slopes(fun, wave(c(2, 3, 2)) + 2, wave(c(1, 1, 2), 0.3) + 2.3)
   }
-  expect_gradients(op_mod, wave(c(2, 3)), wave(c(2, 3), 0.4) + 3)
+  expect_slopes(op_mod, wave(c(2, 3)), wave(c(2, 3), 0.4) + 3)
 })
 
 test_that("operators and R's functions are operations", {
@@ -71,7 +71,7 @@ test_that("functions of one number are R's", {
   for (name in names(formulas)) {
     op <- getExportedValue("attentive", paste0("op_", name))
     expect_equal(both_ways(op, x, info = name), formulas[[name]](x), tolerance = 1e-10, info = name)
-    if (!is.logical(formulas[[name]](x))) expect_gradients(op, x, info = name)
+    if (!is.logical(formulas[[name]](x))) expect_slopes(op, x, info = name)
   }
   expect_equal(op_gelu(x), x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))), tolerance = 1e-12)
   expect_equal(op_gelu(x, approximate = FALSE), x * stats::pnorm(x), tolerance = 1e-12)
@@ -84,8 +84,8 @@ test_that("functions of one number are R's", {
   expect_identical(op_cast(c(-1.7, 0), "bool"), array(c(TRUE, FALSE)))
   expect_identical(op_isnan(c(NaN, 1, NA)), array(c(TRUE, FALSE, TRUE)))
   expect_equal(op_where(c(TRUE, FALSE), 1, c(10, 20)), array(c(1, 20)))
-  expect_gradients(function(a, b) op_where(op_greater(a, 0.5), a * b, b), x, wave(c(3, 4)))
-  expect_gradients(function(a) op_clip(a, 0.2, 0.7), x + 0.001)
+  expect_slopes(function(a, b) op_where(op_greater(a, 0.5), a * b, b), x, wave(c(3, 4)))
+  expect_slopes(function(a) op_clip(a, 0.2, 0.7), x + 0.001)
   stopped <- keras_input(batch_shape = dim(x), dtype = "float64")
   case <- list(model = keras_model(stopped, stopped * op_stop_gradient(stopped)), arrays = list(x), names = "x")
   expect_equal(model_gradients(case, list(x * 0 + 1))$inputs$x, x, tolerance = 1e-12)
@@ -114,7 +114,7 @@ test_that("reductions over any axes are those of apply()", {
     expect_equal(fun(x), expected, tolerance = 1e-10, info = info)
     if (length(size) > 1) {
       both_ways(fun, x, info = info)
-      if (!name %in% c("any", "all")) expect_gradients(fun, x + 1e-3 * seq_along(x), info = info)
+      if (!name %in% c("any", "all")) expect_slopes(fun, x + 1e-3 * seq_along(x), info = info)
     }
   }
   x <- rbind(c(3, 9, 9), c(7, 1, 2))
@@ -127,7 +127,7 @@ test_that("reductions over any axes are those of apply()", {
   expect_equal(op_logsumexp(c(-Inf, -Inf)), -Inf)
   expect_equal(both_ways(function(x) op_cumsum(x, axis = 2), x), t(apply(x, 1, cumsum)))
   expect_equal(op_cumsum(x), array(cumsum(t(x))))
-  expect_gradients(function(x) op_cumsum(x, axis = 1), x)
+  expect_slopes(function(x) op_cumsum(x, axis = 1), x)
 })
 
 test_that("a model with operations keeps them over a configuration, a clone and a file", {
@@ -151,4 +151,23 @@ test_that("a model with operations keeps them over a configuration, a clone and 
   expect_equal(predict(model, a, batch_size = 2), expected, tolerance = 1e-6)
   b <- wave(c(2, 3, 4))
   expect_equal(again(b), model(b))
+})
+
+test_that("a model with operations learns, in parts and as a whole", {
+  set_random_seed(1)
+  x <- keras_input(c(6, 3))
+  h <- layer_dense(x, 8, activation = activation_tanh)
+  weights <- op_softmax(layer_dense(h, 1), axis = 2)
+  y <- layer_dense(op_sum(weights * h, axis = 2), 1)
+  whole <- layer_dense((op_sum(weights * h, axis = 2) - op_mean(h, axis = c(1, 2)))[, 1:4], 1)
+  a <- array(stats::rnorm(200 * 18), c(200, 6, 3))
+  target <- apply(a[, , 1], 1, mean)
+  for (output in list(y, whole)) {
+    model <- keras_model(x, output)
+    compile(model, optimizer = optimizer_adam(0.02), loss = "mse")
+    losses <- fit(model, a, target, epochs = 8, batch_size = 50, verbose = 0)$metrics$loss
+    expect_lt(losses[[8]], losses[[1]] / 2)
+  }
+  expect_false(looks_across(x, y))
+  expect_true(looks_across(x, whole))
 })
