@@ -26,8 +26,9 @@ new_node <- function(self, inputs, arguments, shapes, dtype = self$dtype) {
   # what `layer$output` is: of a layer that was applied once; holding all nodes would hold every graph
   self$node <- if (self$uses == 1L) node
   name <- if (self$uses == 1L) self$name else paste0(self$name, "_", self$uses - 1L)
+  fixed <- !inherits(self, "input_layer") && all(vapply(Filter(is_symbolic, inputs), is_fixed, NA))
   node$outputs <- lapply(seq_along(shapes), function(i) {
-    new_tensor(shapes[[i]], dtype, if (length(shapes) == 1L) name else paste0(name, ":", i), node, i)
+    new_tensor(shapes[[i]], dtype, if (length(shapes) == 1L) name else paste0(name, ":", i), node, i, fixed)
   })
   node
 }
@@ -71,6 +72,7 @@ handle <- function(value, mask = -1L) list(value = value, mask = mask)
 new_builder <- function() {
   builder <- new.env(parent = emptyenv())
   builder$inference <- FALSE # within a part that stays in inference: no dropout there
+  builder$whole_batch <- FALSE # an operation looks across the elements of a batch
   builder$values <- 0L
   builder$masks <- 0L
   builder$nodes <- list()
@@ -144,7 +146,7 @@ finish_program <- function(builder, inputs, results) {
   list(
     values = builder$values, masks = builder$masks, nodes = builder$nodes, variables = builder$variables,
     inputs = as.integer(unlist(inputs)), outputs = vapply(unname(results), function(h) h$value, 0L),
-    output_masks = vapply(unname(results), function(h) h$mask, 0L)
+    output_masks = vapply(unname(results), function(h) h$mask, 0L), whole_batch = builder$whole_batch
   )
 }
 

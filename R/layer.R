@@ -412,6 +412,7 @@ layer_constructors <- function() {
     Maximum = list(make = "layer_maximum"),
     Minimum = list(make = "layer_minimum"),
     Concatenate = list(make = "layer_concatenate", axis = TRUE),
+    Dot = list(make = "layer_dot", axis = TRUE),
     Lambda = list(make = "layer_lambda")
   )
 }
@@ -447,7 +448,9 @@ from_config <- function(config, custom_objects = NULL) {
   known <- c(setdiff(names(formals(make)), c("inputs", "object", "...")), constructors[[class_name]]$dots, common_arguments)
   config <- config[!vapply(config, is.null, NA)]
   # Keras counts axes from 0, the constructors from 1
-  if (isTRUE(constructors[[class_name]]$axis) && !is.null(config$axis)) config$axis <- r_axes(config$axis)
+  if (isTRUE(constructors[[class_name]]$axis)) {
+    for (entry in intersect(c("axis", "axes"), names(config))) config[[entry]] <- r_axes(config[[entry]])
+  }
   unknown <- setdiff(names(config), known)
   if (length(unknown) > 0L) {
     rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))

@@ -15,13 +15,14 @@ activation_names <- c(
 #' `"linear"` (nothing), `"relu"`, `"relu6"`, `"leaky_relu"`, `"elu"`, `"selu"`, `"celu"`, `"gelu"` (with the exact normal distribution), `"silu"` or `"swish"`, `"mish"`,
 #' `"sigmoid"`, `"hard_sigmoid"`, `"hard_silu"`, `"hard_tanh"`, `"tanh"`, `"tanh_shrink"`, `"softplus"`, `"softsign"`, `"exponential"`, `"log_sigmoid"`, `"squareplus"`,
 #' `"soft_shrink"`, `"hard_shrink"`, `"sparse_plus"`, `"sparse_sigmoid"`, `"threshold"`, `"softmax"`, `"log_softmax"`, `"sparsemax"`, `"glu"`. Source: the documentation of
-#' `keras.activations`. An R function is applied to a symbolic tensor once, to see what it does: it may use `+ - * /`, `abs()`, `exp()`, `log()`, `sqrt()` and layers.
+#' `keras.activations`. An R function is applied to a symbolic tensor once, to see what it does: it may use
+#' operators, R's `abs()`, `exp()`, `log()`, `sqrt()` and their like, all `op_...()` functions and layers. The functions `activation_...()` can be given as they are.
 #'
 #' @section Shapes:
 #' What comes out has the shape of what goes in; `"glu"` halves the last axis. A mask is passed on.
 #'
 #' @inheritParams layer_dense
-#' @param activation Name of an activation, or an R function of a symbolic tensor.
+#' @param activation Name of an activation, one of the functions `activation_...()`, or an R function of a symbolic tensor.
 #' @return A layer, a symbolic tensor, the model, or an array: see `object`.
 #' @section Errors: `attentive_error_name` for an unknown activation; else see [attentive_errors].
 #' @family layers
@@ -63,6 +64,8 @@ as_activation <- function(x, arg, call = NULL) {
   if (is.list(x) && !is.object(x) && is.function(x$fun)) x <- x$fun # from a configuration
   if (is_layer(x) && inherits(x, "attentive_activation")) x <- layer_self(x)$activation$name
   if (is.function(x) && !inherits(x, "attentive_layer")) {
+    name <- name_of_activation(x)
+    if (!is.null(name)) return(list(name = name))
     check_takes_arguments(x, "activation", arg, call)
     return(list(fun = x))
   }
@@ -111,11 +114,14 @@ activation_label <- function(activation) {
 trace_function <- function(fun, shapes, dtype, arg, call = NULL, arguments = list()) {
   inputs <- lapply(seq_along(shapes), function(i) new_input_tensor(shapes[[i]], dtype, paste0("input_", i)))
   given <- if (length(inputs) == 1L) inputs[[1L]] else inputs
+  outer <- session$tracing
+  session$tracing <- TRUE
+  on.exit(session$tracing <- outer)
   outputs <- do.call(fun, c(list(given), arguments), quote = TRUE)
   if (is_symbolic(outputs)) outputs <- list(outputs)
   if (!is.list(outputs) || length(outputs) == 0L || !all(vapply(outputs, is_symbolic, NA))) {
     abort_attentive("argument", sprintf("The function `%s` must give a symbolic tensor, not %s.", arg, describe(outputs)),
-      hint = "It is applied to symbolic tensors: `+ - * /`, `abs()`, `exp()`, `log()`, `sqrt()` and layers work on them.", arg = arg, call = call
+      hint = "It is applied to symbolic tensors: operators, `exp()` and its like, `op_...()` functions and layers work on them.", arg = arg, call = call
     )
   }
   list(inputs = inputs, outputs = outputs, nodes = order_nodes(inputs, outputs, call))

@@ -33,7 +33,8 @@ attention_options <- function(arguments) {
 }
 
 node_call.operation <- function(self, inputs, arguments) {
-  list(args = operands_of(self, unname(inputs), self$constants), kwargs = list())
+  operands <- operands_of(self, unname(inputs), self$constants)
+  list(args = if (operation_table[[self$operation]]$listed) list(operands) else operands, kwargs = list())
 }
 
 # Writing --------------------------------------------------------------------------
@@ -87,7 +88,7 @@ functional_config <- function(self) {
 layer_entry <- function(inner) {
   config <- if (inherits(inner, "input_layer")) input_config(inner) else get_config(new_shell(inner))
   list(
-    module = if (inherits(inner, "operation")) "keras.src.ops.numpy" else "keras.layers", class_name = inner$class_name,
+    module = if (inherits(inner, "operation")) paste0("keras.src.ops.", operation_table[[inner$operation]]$module) else "keras.layers", class_name = inner$class_name,
     config = structure(config, class_name = NULL), registered_name = NULL
   )
 }
@@ -156,7 +157,7 @@ functional_from_config <- function(config, custom_objects, call) {
     operation <- is_operation_entry(entry)
     if (!operation) layers[[name]] <- from_config(entry[c("class_name", "config")], custom_objects)
     for (i in seq_along(entry$inbound_nodes)) {
-      waiting[[length(waiting) + 1L]] <- list(name = name, use = i - 1L, node = entry$inbound_nodes[[i]], operation = if (operation) entry$class_name)
+      waiting[[length(waiting) + 1L]] <- list(name = name, use = i - 1L, node = entry$inbound_nodes[[i]], operation = if (operation) entry$class_name, config = entry$config)
     }
   }
   while (length(waiting) > 0L) {
@@ -194,19 +195,28 @@ call_from_config <- function(item, layers, tensors, call = NULL) {
   if (is.null(item$operation)) {
     kwargs <- Filter(function(x) !identical(x, no_tensor), lapply(item$node$kwargs, give))
     made <- do.call(layers[[item$name]], c(lapply(item$node$args, give), kwargs), quote = TRUE)
-  } else if (item$operation %in% mask_operations) {
+  } else if (item$operation %in% mask_operations && is.null(item$config$tensors)) {
     made <- list(no_tensor)
   } else {
-    operation <- names(operation_classes)[match(item$operation, operation_classes)]
-    if (is.na(operation)) {
-      abort_attentive("config", sprintf("The operation \"%s\" of the configuration is not available.", item$operation),
-        hint = paste0("Known operations: ", or_list(unname(operation_classes)), "."), call = call
-      )
-    }
-    made <- apply_operation(operation, lapply(item$node$args, give), call, item$name)
+    made <- operation_from_config(item, lapply(item$node$args, give), call)
   }
   if (is_symbolic(made)) made <- list(made)
   for (i in seq_along(made)) tensors[[paste0(id, "/", i - 1L)]] <- made[[i]]
+}
+
+operation_from_config <- function(item, operands, call = NULL) {
+  classes <- vapply(operation_table, function(rule) rule$class, "")
+  name <- names(classes)[match(item$operation, classes)]
+  if (is.na(name)) {
+    abort_attentive("config", sprintf("The operation \"%s\" of the configuration is not available.", item$operation),
+      hint = paste0("Known operations: ", or_list(unname(classes)), "."), call = call
+    )
+  }
+  if (operation_table[[name]]$listed) operands <- operands[[1L]]
+  to_dtype <- if (!is.null(item$config$to_dtype)) item$config$to_dtype else if (name == "cast") item$config$dtype
+  args <- item$config[setdiff(names(item$config), c("name", "trainable", "dtype", "to_dtype", "constants", "tensors"))]
+  if (!is.null(to_dtype)) args$dtype <- to_dtype
+  apply_operation(name, operands, args, call, item$name)
 }
 
 no_tensor <- structure(list(), class = "attentive_no_tensor")

@@ -1,15 +1,17 @@
 # Symbolic tensors: what stands for an array while a model is put together.
 #
 # A tensor is an environment with its shape (NA where unknown, the batch first),
-# dtype and name, and with the node that makes it. It has no numbers.
+# dtype and name, and with the node that makes it. It has no numbers. `fixed`:
+# it does not depend on the batch, as positions do not.
 
-new_tensor <- function(shape, dtype, name, node = NULL, index = 1L) {
-  tensor <- new.env(parent = emptyenv(), size = 6L)
+new_tensor <- function(shape, dtype, name, node = NULL, index = 1L, fixed = FALSE) {
+  tensor <- new.env(parent = emptyenv(), size = 7L)
   tensor$shape <- as.integer(shape)
   tensor$dtype <- dtype
   tensor$name <- name
   tensor$node <- node
   tensor$index <- index
+  tensor$fixed <- fixed
   class(tensor) <- "attentive_tensor"
   tensor
 }

@@ -182,6 +182,8 @@ inline ProgramPlan as_plan(const Rcpp::List &list) {
   plan.inputs = integers(list["inputs"]);
   plan.outputs = integers(list["outputs"]);
   plan.output_masks = integers(entry(list, "output_masks"));
+  const SEXP whole_batch = entry(list, "whole_batch");
+  plan.whole_batch = !Rf_isNull(whole_batch) && Rcpp::as<bool>(whole_batch);
   const Rcpp::List nodes = list["nodes"];
   for (R_xlen_t i = 0; i < nodes.size(); ++i) {
     const Rcpp::List node = nodes[i];

@@ -282,7 +282,7 @@ template <class T, Curve kCurve> ElementRule<T> curve() {
 }
 
 template <class T> std::map<std::string, ElementRule<T>> all_rules() {
-  return {
+  std::map<std::string, ElementRule<T>> rules = {
       {"linear", rule<T, Linear>()},
       {"plain_relu", curve<T, Curve::relu>()},
       {"relu", rule<T, Relu>()},
@@ -320,6 +320,8 @@ template <class T> std::map<std::string, ElementRule<T>> all_rules() {
       {"sqrt", rule<T, Sqrt>()},
       {"log", rule<T, Log>()},
   };
+  add_unary_rules(rules);
+  return rules;
 }
 
 // Numbers `stride` apart.

@@ -1,6 +1,7 @@
 // Activation functions: value and gradient.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "parallel.h"
@@ -22,6 +23,9 @@ template <class T> struct ElementRule {
                    const ActivationNumbers &numbers) = nullptr;
   bool needs_x = true; // false: backward reads only y, so forward may work in place
 };
+
+// Further functions (unary_rules.cpp) into the table of find_element_rule().
+template <class T> void add_unary_rules(std::map<std::string, ElementRule<T>> &rules);
 
 // Null where `name` is no such function.
 template <class T> const ElementRule<T> *find_element_rule(const std::string &name);

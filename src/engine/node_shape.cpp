@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "node_loops.h"
+#include "node_sizes.h"
 #include "permute.h"
 
 namespace attentive {
@@ -10,10 +11,12 @@ namespace {
 
 template <class T> class ReshapeNode final : public Node<T> {
 public:
-  ReshapeNode(NodeLinks links, std::vector<double> target)
-      : Node<T>(std::move(links)), target_(std::move(target)) {}
+  ReshapeNode(NodeLinks links, const NodeOptions &options)
+      : Node<T>(std::move(links)), target_(options.list("target")), sizes_(options.list("sizes")) {}
 
   void plan(Run<T> &run) override {
+    if (target_.empty())
+      return plan_whole(run);
     const Dims &dims = this->input(run).dims;
     const Index numbers = count(Dims(dims.begin() + 1, dims.end()));
     Index known = 1;
@@ -39,7 +42,22 @@ public:
   }
 
 private:
-  std::vector<double> target_;
+  // All sizes with that of the batch; one may be -1.
+  void plan_whole(Run<T> &run) const {
+    Dims out = sizes_of(sizes_, run, this->links().inputs);
+    const Index numbers = count(this->input(run).dims);
+    Index known = 1, open = 0;
+    for (Index size : out)
+      size < 0 ? ++open : known = checked_product(known, size);
+    for (Index &size : out)
+      if (size < 0)
+        size = known == 0 ? 0 : numbers / known;
+    if (open > 1 || count(out) != numbers)
+      throw std::invalid_argument("the new shape has another number of elements");
+    this->output(run).dims = out;
+  }
+
+  std::vector<double> target_, sizes_;
 };
 
 template <class T> class TransposeNode final : public Node<T> {
@@ -197,7 +215,7 @@ private:
 
 template <class T>
 std::unique_ptr<Node<T>> make_reshape_node(NodeLinks links, const NodeOptions &options) {
-  return std::make_unique<ReshapeNode<T>>(std::move(links), options.list("target"));
+  return std::make_unique<ReshapeNode<T>>(std::move(links), options);
 }
 template <class T>
 std::unique_ptr<Node<T>> make_transpose_node(NodeLinks links, const NodeOptions &options) {

@@ -14,7 +14,11 @@
 //                              sparse_plus, sparse_sigmoid, threshold, softmax, log_softmax,
 //                              sparsemax, glu; numbers that some of them take: negative_slope,
 //                              max_value, threshold, value, alpha, approximate, b, axis [-1]
-//   unary                      x; operation: negative, abs, square, sqrt, exp, log
+//   unary                      x; operation: negative, abs, square, sqrt, exp, log, rsqrt,
+//                              reciprocal, expm1, log1p, log2, log10, sign, floor, ceil, round
+//                              (halves to the even), sin, cos, tan, arcsin, arccos, arctan, sinh,
+//                              cosh, erf, clip (threshold the least, max_value the largest),
+//                              logical_not, isnan, isinf, isfinite; 1 is true
 //   embedding                  ids -> ids' shape + [width]; weights table[V, width]; width
 //   dropout                    x; rate; key (two words, high and low); use [0], counting the
 //                              places where one layer is used; noise_shape [that of x], its
@@ -31,8 +35,31 @@
 //                              that follow the batch
 //   select                     a, b or none; mask of the first axes: a where it is set, else b,
 //                              or otherwise [0] where there is no b; shapes broadcast
+//   compare                    a, b -> 1 or 0, no gradient; operation: equal, not_equal, greater,
+//                              greater_equal, less, less_equal, logical_and, logical_or,
+//                              logical_xor; floor_divide -> a number; shapes broadcast
+//   where                      condition, a, b: a where the condition is not 0; shapes broadcast
+//   reduce                     x; operation: sum, mean, prod, max, min; axes (none: each number
+//                              by itself), keepdims; or argmax, argmin; axis [-1], base [0], what
+//                              the first place is called
+//   cumsum                     x; axis [-1]: the sum of each number and those before it
+//   matmul                     a[..., M, K], b[..., K, N] -> [..., M, N], the axes before broadcast;
+//                              transpose_a, transpose_b: stored as [..., K, M], [..., N, K]
+//   slice                      x, and inputs for their sizes; starts, sizes (rules, see
+//                              node_sizes.h, one for every axis), steps
+//   take                       x, places -> the places of axis [-1], in their shape; base [0], what
+//                              the first place is called; negative ones count from the end
+//   take_along                 x, places -> the same of each line of axis [-1] by itself; base [0];
+//                              the other sizes are those of x
+//   argsort                    x; axis [-1], decreasing, count [all], base [0]: the places of the
+//                              numbers in order, no gradient
+//   fill                       inputs for their sizes -> sizes (rules); number i is start [0] +
+//                              i * step [0]; numbers (a rule) instead of the start
+//   weight                     no input -> dims; a weight: its numbers
+//   stop_gradient              x -> x, without gradient
 //   concatenate                1 or more; axis [-1]
-//   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens
+//   reshape                    x -> [B, target...]; target, one size may be -1; target -1 flattens;
+//                              or x, inputs for their sizes -> sizes (rules), one may be -1
 //   transpose                  x; order, all axes with the batch (output axis i is order[i])
 //   constant                   no input -> dims; dims [none, a scalar], values, row-major
 //   cast                       x; to: integer (towards 0), logical (0 or 1), float (unchanged)
@@ -82,28 +109,40 @@ using NodeMaker = std::unique_ptr<Node<T>> (*)(NodeLinks links, const NodeOption
 ATTENTIVE_DECLARE(make_activation_node)
 ATTENTIVE_DECLARE(make_activity_penalty_node)
 ATTENTIVE_DECLARE(make_additive_attention_node)
+ATTENTIVE_DECLARE(make_argsort_node)
 ATTENTIVE_DECLARE(make_average_pooling_node)
 ATTENTIVE_DECLARE(make_binary_node)
 ATTENTIVE_DECLARE(make_cast_node)
 ATTENTIVE_DECLARE(make_concatenate_node)
+ATTENTIVE_DECLARE(make_compare_node)
 ATTENTIVE_DECLARE(make_constant_node)
+ATTENTIVE_DECLARE(make_cumsum_node)
 ATTENTIVE_DECLARE(make_dense_node)
 ATTENTIVE_DECLARE(make_dot_attention_node)
 ATTENTIVE_DECLARE(make_dropout_node)
 ATTENTIVE_DECLARE(make_embedding_node)
+ATTENTIVE_DECLARE(make_fill_node)
 ATTENTIVE_DECLARE(make_function_node)
 ATTENTIVE_DECLARE(make_layer_normalization_node)
 ATTENTIVE_DECLARE(make_mask_and_node)
 ATTENTIVE_DECLARE(make_mask_concatenate_node)
 ATTENTIVE_DECLARE(make_mask_or_node)
+ATTENTIVE_DECLARE(make_matmul_node)
 ATTENTIVE_DECLARE(make_max_pooling_node)
 ATTENTIVE_DECLARE(make_merge_node)
 ATTENTIVE_DECLARE(make_multi_head_node)
+ATTENTIVE_DECLARE(make_reduce_node)
 ATTENTIVE_DECLARE(make_reshape_node)
 ATTENTIVE_DECLARE(make_select_node)
+ATTENTIVE_DECLARE(make_slice_node)
+ATTENTIVE_DECLARE(make_stop_gradient_node)
+ATTENTIVE_DECLARE(make_take_along_node)
+ATTENTIVE_DECLARE(make_take_node)
 ATTENTIVE_DECLARE(make_token_mask_node)
 ATTENTIVE_DECLARE(make_transpose_node)
 ATTENTIVE_DECLARE(make_unary_node)
+ATTENTIVE_DECLARE(make_weight_node)
+ATTENTIVE_DECLARE(make_where_node)
 
 // The gradients of a projection's kernel and bias into their places (either may
 // be unwanted), see projection.h.

@@ -37,8 +37,8 @@ template <class T> void Program<T>::prepare(const std::vector<Dims> &inputs) {
 }
 
 template <class T> bool Program<T>::separable() const {
-  return std::all_of(nodes_.begin(), nodes_.end(),
-                     [](const auto &node) { return node->separable(); });
+  return !plan_.whole_batch && std::all_of(nodes_.begin(), nodes_.end(),
+                                           [](const auto &node) { return node->separable(); });
 }
 
 template <class T> Program<T> &Program<T>::copy(std::size_t i) {

@@ -18,6 +18,7 @@ struct ProgramPlan {
   std::vector<ProgramNode> nodes;         // in an order in which they can run
   std::vector<int> inputs, outputs;       // which values they are
   std::vector<int> output_masks;          // mask of each output or -1
+  bool whole_batch = false;               // a node looks at the whole batch
 };
 
 template <class T> class Program {
