@@ -313,6 +313,8 @@ shape_trace <- function(self, shapes, arguments, call = NULL) {
   custom_trace(self, arguments$given, shapes, arguments$dtypes, logical(length(shapes)), training, call)
 }
 
+layer_compute_mask.custom_layer <- function(self, inputs, previous_mask) self$instance$compute_mask(inputs, previous_mask)
+
 # The engine's nodes -----------------------------------------------------------------
 
 layer_emit.custom_layer <- function(self, builder, inputs, arguments) {
