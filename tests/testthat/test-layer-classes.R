@@ -356,3 +356,48 @@ test_that("what cannot be is said", {
     expect_error(eval(cases[[i]][[1]]), cases[[i]][[2]], class = paste0("attentive_error_", names(cases)[[i]]))
   }
 })
+
+test_that("a call is told the masks as Keras tells them", {
+  ids <- keras_input(3, dtype = "int32")
+  x <- matrix(c(1, 2, 0, 3, 0, 0), 2, byrow = TRUE)
+  embedded <- layer_embedding(ids, 5, 2, mask_zero = TRUE)
+  # a mask in its numbers; the call needs one
+  layer_masked <- Layer("Masked", call = function(inputs, mask = NULL) inputs * op_expand_dims(op_cast(mask, "float32"), -1))
+  model <- keras_model(ids, list(layer_masked(embedded), embedded))
+  answers <- model(x)
+  expect_same(answers[[1]], answers[[2]] * as.vector(x != 0))
+  ones <- array(1, c(2, 3, 2))
+  expect_same(layer_masked(ones, mask = x != 0), ones * as.vector(x != 0))
+  # a list of masks for a list; none where there is none
+  layer_two <- Layer("Two", call = function(inputs, mask = NULL) if (is.null(mask)) inputs[[1]] else if (is.null(mask[[2]])) inputs[[1]] * 2 else inputs[[1]] * 3)
+  plain <- layer_embedding(ids, 5, 2)
+  told <- function(tensors) keras_model(ids, list(layer_two(tensors), tensors[[1]]))(x)
+  for (case in list(list(list(plain, plain), 1), list(list(embedded, plain), 2), list(list(embedded, embedded), 3))) {
+    answers <- told(case[[1]])
+    expect_close(answers[[1]], case[[2]] * answers[[2]], 1e-6)
+  }
+  # a mask goes on where the layer supports it: the average leaves the padding out
+  for (supports in c(FALSE, TRUE)) {
+    layer_through <- Layer("Through",
+      initialize = function(...) { super$initialize(...); self$supports_masking <- supports }, call = function(inputs) inputs + 0
+    )
+    answers <- keras_model(ids, list(layer_global_average_pooling_1d(layer_through(embedded)), embedded))(x)
+    keep <- if (supports) x != 0 else x == x
+    expected <- vapply(1:2, function(j) rowSums(answers[[2]][, , j] * keep) / rowSums(keep), numeric(2))
+    expect_close(answers[[1]], expected, 1e-6)
+  }
+  # as a mask of pairs
+  layer_pairs <- Layer("Pairs",
+    initialize = function(...) { super$initialize(...); self$attend <- layer_multi_head_attention(num_heads = 1, key_dim = 2) },
+    call = function(inputs, mask = NULL) self$attend(inputs, inputs, attention_mask = op_expand_dims(mask, 2))
+  )
+  pairs <- layer_pairs()
+  model <- keras_model(ids, list(pairs(embedded), embedded))
+  answers <- model(x)
+  by_hand <- pairs$attend(answers[[2]], answers[[2]], attention_mask = array(x != 0, c(2, 1, 3)))
+  # the mask of the tensors themselves acts, too: rows of padding see nothing
+  expect_close(answers[[1]][1, 1:2, ], by_hand[1, 1:2, ], 1e-6)
+  copy <- from_config(get_config(model))
+  set_weights(copy, get_weights(model))
+  expect_same(copy(x)[[1]], answers[[1]])
+})
