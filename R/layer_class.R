@@ -113,7 +113,7 @@ utils::globalVariables("super")
 # `self$call(...)`: see layer_trace.R.
 layer_function.custom_layer <- function(self) function(...) call_custom(parent.env(environment()), list(...), environment())
 
-# Whether `training` changes what a layer is made of, and not only what dropout does.
+# The layers of the user's classes within a layer or model, itself among them.
 custom_layers_in <- function(self) {
   inner <- if (holds_layers(self)) unlist(lapply(self$layers, custom_layers_in), recursive = FALSE)
   c(if (inherits(self, "custom_layer")) list(self), inner)

@@ -367,7 +367,7 @@ test_that("a call is told the masks as Keras tells them", {
   answers <- model(x)
   expect_same(answers[[1]], answers[[2]] * as.vector(x != 0))
   ones <- array(1, c(2, 3, 2))
-  expect_same(layer_masked(ones, mask = x != 0), ones * as.vector(x != 0))
+  expect_same(layer_masked()(ones, mask = x != 0), ones * as.vector(x != 0))
   # a list of masks for a list; none where there is none
   layer_two <- Layer("Two", call = function(inputs, mask = NULL) if (is.null(mask)) inputs[[1]] else if (is.null(mask[[2]])) inputs[[1]] * 2 else inputs[[1]] * 3)
   plain <- layer_embedding(ids, 5, 2)
