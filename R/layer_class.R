@@ -31,7 +31,7 @@
 #' @section How the call runs:
 #' `call` is applied to symbolic tensors, and what it does with them is remembered; then arrays, batches and gradients go through that alone. It happens once for
 #' each combination of shapes (but for the batch), types, `training`, arguments that are no tensors, and masks. So `if (isTRUE(training))`, `if (is.null(mask))` and a loop over layers do what they say, while
-#' a condition on the numbers of a tensor cannot be decided. A masks is a symbolic tensor of dtype "bool".
+#' a condition on the numbers of a tensor cannot be decided. A mask is a symbolic tensor of dtype "bool".
 #'
 #' @section Saving:
 #' [saveRDS()] keeps a model with such layers; it works in another session, too. [clone_model()] and `from_config(get_config(model))` make such layers anew from their
@@ -113,7 +113,7 @@ utils::globalVariables("super")
 # `self$call(...)`: see layer_trace.R.
 layer_function.custom_layer <- function(self) function(...) call_custom(parent.env(environment()), list(...), environment())
 
-# Whether `training` changes what a layer is made of, and not only what dropout does.
+# The layers of the user's classes within a layer or model, itself among them.
 custom_layers_in <- function(self) {
   inner <- if (holds_layers(self)) unlist(lapply(self$layers, custom_layers_in), recursive = FALSE)
   c(if (inherits(self, "custom_layer")) list(self), inner)

@@ -91,11 +91,32 @@ as_first_input <- function(x, call = NULL) {
 call_custom_symbolically <- function(self, parts, training, call = NULL) {
   check_training_option(training, call)
   arguments <- list(given = parts$given, training = training, dtypes = vapply(parts$leaves, function(tensor) tensor[["dtype"]], ""))
+  if (asks_for_masks(self)) arguments$masked <- vapply(parts$leaves, tensor_masked, NA)
   made <- apply_symbolically(self, parts$leaves, arguments, call)
   if (is_symbolic(made)) made <- list(made)
   trace <- shape_trace(self, lapply(parts$leaves, function(tensor) tensor[["shape"]]), arguments, call)
   for (i in seq_along(made)) made[[i]]$dtype <- trace$outputs[[i]][["dtype"]]
   fill_slots(trace$result, made)
+}
+
+asks_for_masks <- function(self) any(grepl("(^|_)mask$", names(formals(.subset2(self$instance, "call")))))
+
+# Whether a mask comes with a tensor: what its layer says when it becomes nodes of a program that nobody keeps.
+tensor_masked <- function(tensor) {
+  if (is.null(tensor[["masked"]])) {
+    node <- tensor[["node"]]
+    masked <- rep(FALSE, length(node$outputs))
+    if (!inherits(node$self, "input_layer")) {
+      builder <- new_builder()
+      given <- lapply(node$inputs, function(input) {
+        if (!is.null(input)) handle_of(handle(new_value(builder), if (tensor_masked(input)) new_mask(builder) else -1L), input)
+      })
+      made <- layer_emit(node$self, builder, given, node$arguments)
+      masked <- handle_masks(if (is.null(made$value)) made else list(made)) >= 0L
+    }
+    for (i in seq_along(masked)) node$outputs[[i]]$masked <- masked[[i]]
+  }
+  tensor[["masked"]]
 }
 
 # Within a trace for training, layers may be told so.
@@ -146,6 +167,7 @@ custom_trace <- function(self, given, shapes, dtypes, masked, training, call = N
 
 trace_custom <- function(self, given, shapes, dtypes, masked, training, call = NULL) {
   leaves <- Map(function(shape, dtype, i) new_input_tensor(shape, dtype, paste0("input_", i)), shapes, dtypes, seq_along(shapes))
+  for (i in seq_along(leaves)) leaves[[i]]$masked <- masked[[i]]
   masks <- vector("list", length(leaves))
   for (i in which(masked)) masks[[i]] <- new_input_tensor(mask_shape(shapes[[i]]), "bool", paste0("mask_", i))
   filled <- fill_slots(given, leaves)
@@ -307,11 +329,14 @@ layer_call_shapes.custom_layer <- function(self, shapes, arguments, call = NULL)
   lapply(trace$outputs[seq_len(trace$results)], function(tensor) tensor[["shape"]])
 }
 
-# The trace that tells shapes: masks are known later, when the graph becomes a program.
+# The trace that tells shapes.
 shape_trace <- function(self, shapes, arguments, call = NULL) {
   training <- method_training(self, arguments$training)
-  custom_trace(self, arguments$given, shapes, arguments$dtypes, logical(length(shapes)), training, call)
+  masked <- if (is.null(arguments$masked)) logical(length(shapes)) else arguments$masked
+  custom_trace(self, arguments$given, shapes, arguments$dtypes, masked, training, call)
 }
+
+layer_compute_mask.custom_layer <- function(self, inputs, previous_mask) self$instance$compute_mask(inputs, previous_mask)
 
 # The engine's nodes -----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ axis_rules <- function(rank, keep = seq_len(rank), input = 0L) unlist(lapply(kee
 
 # Rules as a list of matrices with one step a column, without their ends.
 split_rules <- function(rules) {
+  if (length(rules) == 0L) return(FALSE)
   steps <- matrix(rules, 3L)
   ends <- which(steps[1L, ] == 6)
   Map(function(from, to) steps[, seq_len(to - from) + from - 1L, drop = FALSE], c(1L, ends[-length(ends)] + 1L)[seq_along(ends)], ends)
