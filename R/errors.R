@@ -97,9 +97,11 @@ or_list <- function(x) {
   paste(paste(x[-n], collapse = ", "), "or", x[[n]])
 }
 
-# The known name that is nearest to a mistyped one, as a hint; NULL if none is near.
+# The known name that is nearest to a mistyped one, as a hint; NULL if none is near. The one name that begins like it comes first.
 nearest_hint <- function(name, known) {
   name <- readable(name)
+  begun <- if (nchar(name) > 2L) unique(known[startsWith(tolower(known), tolower(name))])
+  if (length(begun) == 1L) return(sprintf("Did you mean \"%s\"?", begun))
   distance <- utils::adist(name, known, ignore.case = TRUE)[1L, ]
   best <- which.min(distance)
   if (length(best) == 0L || distance[[best]] > max(2, nchar(name) / 3)) return(NULL)

@@ -361,3 +361,8 @@ test_that("sizes that are right but beyond all memory are a classed error, and l
   expect_error(layer_dense(keras_input(1e7), 1e9), class = "attentive_error_memory")
   expect_error(layer_embedding(keras_input(3, dtype = "int32"), 1e7, 1e9), class = "attentive_error_memory")
 })
+
+test_that("a hint names the one that begins alike", {
+  expect_error(layer_attention(score_mode = "con"), "Did you mean \"concat\"", class = "attentive_error_argument")
+  expect_error(callback_lambda(on_batch_end = identity), "Did you mean \"on_epoch_end\"", class = "attentive_error_name")
+})
