@@ -7,6 +7,7 @@
 #   weights   weights of a wrong number/shape   state    an object not ready for this
 #   file      a file that cannot be read        config   a configuration that cannot be used
 #   loss      a loss that is not finite     callback a callback that failed
+#   memory    more memory than there is
 #   not_yet   known to Keras, not here yet
 abort_attentive <- function(class, message, hint = NULL, ..., call = NULL) {
   bullets <- c(message, if (length(hint) > 0L) stats::setNames(hint, rep("i", length(hint))))
@@ -27,6 +28,13 @@ abort_argument <- function(x, arg, expected, hint = NULL, call = NULL, class = "
 
 abort_missing <- function(arg, what, call = NULL, hint = NULL) {
   abort_attentive("argument", sprintf("`%s` is missing: it must be %s.", arg, what), hint = hint, arg = arg, call = call)
+}
+
+# Called by the doorway where memory runs out, or where a size is beyond all memory.
+abort_memory <- function() {
+  abort_attentive("memory", "There is not enough memory for this call.",
+    hint = "Smaller batches, layers or sequences need less; scores grow with the product of both lengths."
+  )
 }
 
 # What came, in a few words.
@@ -89,9 +97,11 @@ or_list <- function(x) {
   paste(paste(x[-n], collapse = ", "), "or", x[[n]])
 }
 
-# The known name that is nearest to a mistyped one, as a hint; NULL if none is near.
+# The known name that is nearest to a mistyped one, as a hint; NULL if none is near. The one name that begins like it comes first.
 nearest_hint <- function(name, known) {
   name <- readable(name)
+  begun <- if (nchar(name) > 2L) unique(known[startsWith(tolower(known), tolower(name))])
+  if (length(begun) == 1L) return(sprintf("Did you mean \"%s\"?", begun))
   distance <- utils::adist(name, known, ignore.case = TRUE)[1L, ]
   best <- which.min(distance)
   if (length(best) == 0L || distance[[best]] > max(2, nchar(name) / 3)) return(NULL)
@@ -115,6 +125,7 @@ nearest_hint <- function(name, known) {
 #' | `attentive_error_config` | a configuration that no layer can be made from |
 #' | `attentive_error_loss` | a loss is not finite any more while a model is trained |
 #' | `attentive_error_callback` | a callback failed; the error that it raised is the `parent` |
+#' | `attentive_error_memory` | sizes that are right, for which the memory does not suffice |
 #' | `attentive_error_not_yet` | known to Keras, not available here yet |
 #'
 #' An object is unchanged after an error.

@@ -5,6 +5,7 @@
 #include "attentive_types.h"
 
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "engine/layout.h"
@@ -27,6 +28,12 @@ inline Execution execution(int threads) {
   return e;
 }
 
+// The classed error of R's side; the jump waits for the frames of C++.
+inline void abort_memory() {
+  const Rcpp::Function abort = Rcpp::Environment::namespace_env("attentive")["abort_memory"];
+  abort();
+}
+
 // Runs work(); what the engine throws becomes an R condition after all frames
 // of the engine are gone.
 template <class Work> auto guarded(Work work) -> decltype(work()) {
@@ -35,8 +42,32 @@ template <class Work> auto guarded(Work work) -> decltype(work()) {
   } catch (const Interrupted &) {
     throw Rcpp::internal::InterruptedException();
   } catch (const std::bad_alloc &) {
-    Rcpp::stop("There is not enough memory for this call.");
+    abort_memory();
+    throw; // not reached
+  } catch (const std::length_error &) { // a size beyond the address space
+    abort_memory();
+    throw;
   }
+}
+
+// An R vector. Where R has no memory for it that is std::bad_alloc, not a jump
+// over the engine's frames. Small ones do not pay for that.
+inline SEXP new_vector(SEXPTYPE type, Index size) {
+  if (size < (Index(1) << 20))
+    return Rcpp::unwindProtect([=] { return Rf_allocVector(type, size); });
+  struct Wanted {
+    SEXPTYPE type;
+    Index size;
+  } wanted{type, size};
+  SEXP out = R_tryCatchError(
+      [](void *data) {
+        const auto *it = static_cast<const Wanted *>(data);
+        return Rf_allocVector(it->type, it->size);
+      },
+      &wanted, [](SEXP, void *) { return R_NilValue; }, nullptr);
+  if (Rf_isNull(out))
+    throw std::bad_alloc();
+  return out;
 }
 
 inline std::vector<Index> dims_of(SEXP x) {
@@ -70,10 +101,10 @@ inline std::vector<int> natural_order(std::size_t rank) {
 
 // A new R array; dims of length 0 give a plain number.
 inline Rcpp::NumericVector new_array(const Rcpp::IntegerVector &dims) {
-  R_xlen_t size = 1;
+  Index size = 1;
   for (int d : dims)
-    size *= d;
-  Rcpp::NumericVector out(Rcpp::no_init(size));
+    size = checked_product(size, d);
+  Rcpp::NumericVector out(new_vector(REALSXP, size));
   prefer_large_pages(out.begin(), static_cast<std::size_t>(size) * sizeof(double));
   if (dims.size() > 0)
     out.attr("dim") = Rcpp::clone(dims);

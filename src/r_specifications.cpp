@@ -13,6 +13,7 @@
 #include "engine/initializers.h"
 #include "engine/random.h"
 #include "engine/regularizers.h"
+#include "r_common.h"
 
 using attentive::Index;
 using attentive::Shape;
@@ -163,16 +164,18 @@ Rcpp::NumericVector kernel_fans(Rcpp::NumericVector shape, Rcpp::List axes) {
 // [[Rcpp::export(rng = false)]]
 SEXP fill_initial_values(Rcpp::List config, Rcpp::NumericVector shape, bool float64,
                          Rcpp::NumericVector key, double stream) {
-  const Shape sizes = as_sizes(shape);
-  const Index bytes = attentive::checked_product(size_of(sizes), float64 ? 8 : 4);
-  Rcpp::Shield<SEXP> out(Rf_allocVector(RAWSXP, bytes));
-  const attentive::RandomSource source{as_key(key),
-                                       kInitialValues | static_cast<std::uint64_t>(stream)};
-  if (float64)
-    fill(config, sizes, source, reinterpret_cast<double *>(RAW(out)));
-  else
-    fill(config, sizes, source, reinterpret_cast<float *>(RAW(out)));
-  return out;
+  return attentive::doorway::guarded([&]() -> Rcpp::RObject {
+    const Shape sizes = as_sizes(shape);
+    const Index bytes = attentive::checked_product(size_of(sizes), float64 ? 8 : 4);
+    Rcpp::Shield<SEXP> out(attentive::doorway::new_vector(RAWSXP, bytes));
+    const attentive::RandomSource source{as_key(key),
+                                         kInitialValues | static_cast<std::uint64_t>(stream)};
+    if (float64)
+      fill(config, sizes, source, reinterpret_cast<double *>(RAW(out)));
+    else
+      fill(config, sizes, source, reinterpret_cast<float *>(RAW(out)));
+    return Rcpp::RObject(out);
+  });
 }
 
 // [[Rcpp::export(rng = false)]]

@@ -347,3 +347,22 @@ test_that("errors can be caught by their kind", {
     expect_identical(tryCatch(layer_multi_head_attention(num_heads = 2.7, key_dim = 3), error = function(e) inherits(e, kind)), TRUE)
   }
 })
+
+test_that("sizes that are right but beyond all memory are a classed error, and leave the layer as it was", {
+  tokens <- array(0, c(1, 3e6, 1))
+  long <- layer_multi_head_attention(num_heads = 2, key_dim = 1)
+  long$build(dim(tokens), dim(tokens))
+  expect_error(long(tokens, return_attention_scores = TRUE), "not enough memory", class = "attentive_error_memory") # 144 TB
+  expect_error(long(tokens, return_attention_scores = "mean"), class = "attentive_error_memory")
+  heads <- layer_multi_head_attention(num_heads = 2e9, key_dim = 2e9) # beyond the address space
+  expect_error(heads$build(c(2, 4, 6), c(2, 4, 6)), class = "attentive_error_memory")
+  expect_false(heads$built)
+  expect_error(initializer_he_normal()(c(1e7, 1e7)), class = "attentive_error_memory")
+  expect_error(layer_dense(keras_input(1e7), 1e9), class = "attentive_error_memory")
+  expect_error(layer_embedding(keras_input(3, dtype = "int32"), 1e7, 1e9), class = "attentive_error_memory")
+})
+
+test_that("a hint names the one that begins alike", {
+  expect_error(layer_attention(score_mode = "con"), "Did you mean \"concat\"", class = "attentive_error_argument")
+  expect_error(callback_lambda(on_batch_end = identity), "Did you mean \"on_epoch_end\"", class = "attentive_error_name")
+})
