@@ -472,6 +472,7 @@ from_config <- function(config, custom_objects = NULL) {
   if (!is.null(trainer)) return(trainer)
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
+  if (class_name == "Identity" && is.null(config$name)) make <- NULL # the initializer: layers have names
   if (is.null(make)) {
     specification <- specification_of_class(class_name, config, custom_objects)
     if (!is.null(specification)) return(specification)
