@@ -444,7 +444,7 @@ layer_constructors <- function() {
     Masking = list(make = "layer_masking"),
     Permute = list(make = "layer_permute"),
     RepeatVector = list(make = "layer_repeat_vector"),
-    UpSampling1D = list(make = "layer_up_sampling_1d"),
+    UpSampling1D = list(make = "layer_upsampling_1d"),
     ZeroPadding1D = list(make = "layer_zero_padding_1d"),
     Cropping1D = list(make = "layer_cropping_1d"),
     TimeDistributed = list(make = "layer_time_distributed")

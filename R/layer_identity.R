@@ -125,13 +125,7 @@ layer_emit.masking <- function(self, builder, inputs, arguments) {
 }
 
 layer_config.masking <- function(self) list(mask_value = self$mask_value)
-layer_property.masking <- function(self, name) {
-  if (identical(name, "compute_mask")) {
-    return(function(inputs, previous_mask = NULL) {
-      inputs <- as_input(inputs, "inputs")
-      first <- seq_len(length(dim(inputs)) - 1L)
-      array(apply(inputs != self$mask_value, first, any), dim(inputs)[first])
-    })
-  }
-  simple_property(self, name, c("mask_value", "compute_mask"), paste(format(self$mask_value), "is padding"))
-}
+layer_property.masking <- function(self, name) simple_property(self, name, "mask_value", paste(format(self$mask_value), "is padding"))
+
+# A logical array, or a symbolic tensor of dtype "bool".
+layer_compute_mask.masking <- function(self, inputs, previous_mask) op_any(as_input(inputs, "inputs") != self$mask_value, axis = -1L)

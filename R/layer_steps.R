@@ -1,6 +1,6 @@
 #' Move, repeat, add or cut steps
 #'
-#' `layer_permute()` brings axes into another order, `layer_repeat_vector()` makes a sequence of one vector, `layer_up_sampling_1d()` repeats every step,
+#' `layer_permute()` brings axes into another order, `layer_repeat_vector()` makes a sequence of one vector, `layer_upsampling_1d()` repeats every step,
 #' `layer_zero_padding_1d()` adds steps of zeros and `layer_cropping_1d()` cuts steps off.
 #'
 #' @section Shapes:
@@ -8,7 +8,7 @@
 #' |---|---|---|
 #' | `layer_permute()` | `[B, d1, ..., dn]` | `[B, d_dims[1], ..., d_dims[n]]` |
 #' | `layer_repeat_vector()` | `[B, D]` | `[B, n, D]` |
-#' | `layer_up_sampling_1d()` | `[B, T, D]` | `[B, size * T, D]` |
+#' | `layer_upsampling_1d()` | `[B, T, D]` | `[B, size * T, D]` |
 #' | `layer_zero_padding_1d()` | `[B, T, D]` | `[B, left + T + right, D]` |
 #' | `layer_cropping_1d()` | `[B, T, D]` | `[B, T - left - right, D]` |
 #'
@@ -87,7 +87,7 @@ layer_property.repeat_vector <- function(self, name) simple_property(self, name,
 
 #' @rdname layer_permute
 #' @export
-layer_up_sampling_1d <- function(object, size = 2L, ...) {
+layer_upsampling_1d <- function(object, size = 2L, ...) {
   call <- environment()
   object <- first_argument(call)
   self <- simple_self(call, "up_sampling", "UpSampling1D", list(...), prefix = "up_sampling1d", fun = "up_sampling_1d")

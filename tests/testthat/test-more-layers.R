@@ -149,7 +149,7 @@ test_that("steps are moved, repeated, added and cut", {
   x <- noise(2, 5, 3)
   plain <- list(
     list(layer_permute(dims = c(2, 1), dtype = "float64"), aperm(x, c(1, 3, 2))),
-    list(layer_up_sampling_1d(size = 3, dtype = "float64"), x[, rep(1:5, each = 3), ]),
+    list(layer_upsampling_1d(size = 3, dtype = "float64"), x[, rep(1:5, each = 3), ]),
     list(layer_zero_padding_1d(padding = c(1, 2), dtype = "float64"), {p <- array(0, c(2, 8, 3)); p[, 2:6, ] <- x; p}),
     list(layer_cropping_1d(cropping = c(1, 2), dtype = "float64"), x[, 2:3, ]),
     list(layer_cropping_1d(cropping = list(0L, 1L), dtype = "float64"), x[, 1:4, ]),
@@ -326,7 +326,7 @@ test_that("wrong calls are named", {
     function() layer_conv_1d(filters = 2, kernel_size = 2, strides = 2, dilation_rate = 2), function() layer_conv_1d(filters = 3, kernel_size = 2, groups = 2),
     function() layer_conv_1d(filters = 2, kernel_size = 2, padding = "full"), function() layer_max_pooling_1d(pool_size = 2, padding = "causal"),
     function() layer_average_pooling_1d(), function() layer_permute(dims = c(1, 3)), function() layer_permute(), function() layer_repeat_vector(n = 0),
-    function() layer_cropping_1d(cropping = c(1, 2, 3)), function() layer_zero_padding_1d(padding = -1), function() layer_up_sampling_1d(size = 0.5),
+    function() layer_cropping_1d(cropping = c(1, 2, 3)), function() layer_zero_padding_1d(padding = -1), function() layer_upsampling_1d(size = 0.5),
     function() layer_rescaling(), function() layer_rescaling(scale = NA), function() layer_gaussian_noise(stddev = -1),
     function() layer_gaussian_dropout(rate = 1), function() layer_spatial_dropout_1d(rate = 2), function() layer_activation_relu(max_value = -1),
     function() layer_activation_softmax(axis = 0), function() layer_masking(mask_value = "a"), function() layer_activity_regularization(l1 = NA)
