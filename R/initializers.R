@@ -305,13 +305,20 @@ values_of_array <- function(value, shape, arg, call = NULL) {
 
 values_of_function <- function(fun, shape, dtype, arg, call = NULL) {
   takes <- names(formals(args(fun)))
-  value <- if ("dtype" %in% takes) {
-    fun(shape, dtype = dtype)
-  } else if (length(takes) > 1L && takes[[2L]] != "...") {
-    fun(shape, dtype)
-  } else {
-    fun(shape)
-  }
+  value <- rlang::try_fetch(
+    if ("dtype" %in% takes) {
+      fun(shape, dtype = dtype)
+    } else if (length(takes) > 1L && takes[[2L]] != "...") {
+      fun(shape, dtype)
+    } else {
+      fun(shape)
+    },
+    error = function(e) {
+      abort_attentive("argument", sprintf("`%s` is a function that fails for the shape %s.", arg, format_shape(shape)),
+        hint = readable(conditionMessage(e)), arg = arg, call = call
+      )
+    }
+  )
   if (inherits(value, "attentive_variable")) value <- as.array(value)
   fits <- (is.numeric(value) || is.logical(value)) && !is.factor(value) &&
     length(array_shape(value)) == length(shape) && all(array_shape(value) == shape)

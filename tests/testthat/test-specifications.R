@@ -229,7 +229,8 @@ test_that("a failed build leaves the layer as it was", {
     if (first) stop("not now")
     array(1, shape)
   })
-  expect_error(layer(x, x), "not now")
+  condition <- expect_error(layer(x, x), "`bias_initializer` is a function that fails.*not now", class = "attentive_error_argument")
+  expect_identical(condition$arg, "bias_initializer")
   expect_false(layer$built)
   expect_identical(get_weights(layer), list())
   first <- FALSE
