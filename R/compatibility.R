@@ -10,7 +10,7 @@
 #' |---|---|
 #' | `same` | here, with all its arguments |
 #' | `differs` | here; `remark` says what is different, or which arguments are not taken |
-#' | `missing` | not here |
+#' | `missing` | not here; `remark` may say what to use instead |
 #' | `outside` | not here, and outside of what this package is for: images, recurrent and convolutional layers, data sets, Python |
 #' | `own` | only here |
 #'
@@ -86,6 +86,7 @@ dots_of <- function(name) {
 #' @param ... Ignored, for the generic.
 #' @export
 print.keras3_compatibility <- function(x, ...) {
+  if (!all(c("name", "family", "status", "remark") %in% names(x))) return(NextMethod()) # a part of the table
   if (nrow(x) > 40L) {
     counts <- unclass(table(x$family, x$status))
     shown <- format(rbind(colnames(counts), ifelse(counts == 0L, ".", counts)), justify = "right")

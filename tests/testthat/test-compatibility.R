@@ -59,3 +59,8 @@ test_that("it prints counts, or names if they are few", {
   expect_length(lines, 2L)
   expect_true(all(nchar(lines) <= 60))
 })
+
+test_that("a part of its columns prints as any data frame, and what is missing may say what to use instead", {
+  expect_output(print(table[1:2, c("name", "remark")]), "name")
+  expect_match(table$remark[table$name == "save_model"], "saveRDS")
+})
