@@ -276,17 +276,14 @@ private:
 
   // The chunk is all heads of one element.
   void mean(Index s, int keys) {
-    constexpr int kStep = 4; // divides every L
+    const ElementwiseKernels<T> &loops = kernels<T>().elementwise;
     for (int g = 0; g < groups_; ++g) {
       T *const sum = s_.mean.data(), *const p = s_.p.data();
-      std::fill_n(sum, keys * call_.lanes, T(0));
       for (Index c = 0; c < heads_; ++c) {
         if (!resident())
           load(c);
         cube(c, g, s, keys, p);
-        for (int i = 0; i < keys * call_.lanes; i += kStep)
-          for (int j = 0; j < kStep; ++j) // a fixed length: compilers use vectors
-            sum[i + j] += p[i + j];
+        loops.scale(p, T(1), sum, keys * call_.lanes, c > 0);
       }
       write(1, 1, g, keys, sum, target(head(0).offset, g, s), 1.0 / double(heads_));
     }
