@@ -42,7 +42,7 @@ Callback <- function(classname, on_epoch_begin = NULL, on_epoch_end = NULL, on_t
 }
 
 # What a class inherits from at the bottom; see class-bridge.R.
-callback_base <- R6::R6Class("Callback", lock_objects = FALSE, public = list(model = NULL, params = NULL))
+make_callback_base <- function() R6::R6Class("Callback", lock_objects = FALSE, public = list(model = NULL, params = NULL))
 
 batch_aliases <- c(on_train_batch_begin = "on_batch_begin", on_train_batch_end = "on_batch_end")
 callback_methods <- function() c(training_hooks, unname(batch_aliases))

@@ -23,6 +23,14 @@ class_families <- function(family) {
   )
 }
 
+# The bottom classes are made when they are first needed, by the R6 that is installed then and not by that of the package's build.
+delay_base_classes <- function(namespace) {
+  delayedAssign("constraint_base", make_constraint_base(), namespace, namespace)
+  delayedAssign("callback_base", make_callback_base(), namespace, namespace)
+  delayedAssign("layer_base", make_layer_base(), namespace, namespace)
+}
+utils::globalVariables(c("constraint_base", "callback_base", "layer_base"))
+
 # The constructor of a class: a function with the arguments of `initialize`.
 # Its environment holds data only, as that of all objects here.
 define_class <- function(family, classname, members, private, inherit, parent_env, call = NULL) {

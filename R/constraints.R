@@ -112,7 +112,7 @@ Constraint <- function(classname, call = NULL, get_config = NULL, ..., public = 
 }
 
 # What a class inherits from at the bottom; see class-bridge.R.
-constraint_base <- R6::R6Class("Constraint", lock_objects = FALSE, public = list(
+make_constraint_base <- function() R6::R6Class("Constraint", lock_objects = FALSE, public = list(
   call = function(w) w
 ))
 

@@ -85,6 +85,7 @@ read_threads <- function(environment = Sys.getenv(), arguments = commandArgs()) 
 }
 
 .onLoad <- function(libname, pkgname) {
+  delay_base_classes(topenv())
   threads <- read_threads()
   session$threads <- threads$threads
   session$thread_limit <- threads$limit

@@ -174,7 +174,10 @@ layer_from_class <- function(constructor, config, custom_objects = NULL) {
   inner <- vapply(config, function(x) is.list(x) && is.character(x$class_name) && is.list(x$config) && identical(x$module, "keras.layers"), NA)
   config[inner] <- lapply(config[inner], from_config, custom_objects = custom_objects)
   layer <- do.call(constructor, config, quote = TRUE)
-  if (is.character(rest$name)) layer_self(layer)$name <- rest$name
+  if (is.character(rest$name)) {
+    inner <- layer_self(layer)
+    inner$name <- rest$name
+  }
   if (isFALSE(rest$trainable)) layer$trainable <- FALSE
   layer
 }

@@ -23,7 +23,9 @@
 #' @family layers
 #' @examples
 #' x <- array(rnorm(24), c(2, 3, 4))
-#' layer <- layer_einsum_dense(equation = "abc,cde->abde", output_shape = c(NA, 2, 5), bias_axes = "de")
+#' layer <- layer_einsum_dense(
+#'   equation = "abc,cde->abde", output_shape = c(NA, 2, 5), bias_axes = "de"
+#' )
 #' dim(layer(x))
 #' lapply(get_weights(layer), dim)
 #' @export

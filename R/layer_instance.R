@@ -4,7 +4,7 @@
 
 # What a class inherits from at the bottom; see class-bridge.R. Only the doors
 # are here: an object that was saved runs the package's code of today.
-layer_base <- R6::R6Class("attentive_layer_instance", lock_objects = FALSE, public = list(
+make_layer_base <- function() R6::R6Class("attentive_layer_instance", lock_objects = FALSE, public = list(
   initialize = function(...) initialize_instance(self, list(...)),
   get_config = function() base_layer_config(self),
   compute_mask = function(inputs, mask = NULL) mask,

@@ -39,7 +39,8 @@
 #' @source Cosine decay: I. Loshchilov and F. Hutter (2016), SGDR: Stochastic Gradient Descent with Warm Restarts, \doi{10.48550/arXiv.1608.03983}.
 #' @family training
 #' @examples
-#' schedule <- learning_rate_schedule_cosine_decay(0, decay_steps = 900, warmup_target = 0.001, warmup_steps = 100)
+#' schedule <- learning_rate_schedule_cosine_decay(0, decay_steps = 900, warmup_target = 0.001,
+#'   warmup_steps = 100)
 #' schedule(c(0, 50, 100, 550, 1000))
 #' optimizer_adam(learning_rate = schedule)
 #' @name learning_rate_schedules

@@ -83,6 +83,10 @@ family_of <- function(name, concepts) {
 
 names <- exported()
 table <- data.frame(name = names, family = unname(mapply(family_of, names, concepts_of(names))), arguments = unname(arguments_of(names)))
+# arguments are compared for what may be here
+house <- new.env()
+sys.source(file.path(root, "R", "compatibility.R"), house)
+table$arguments[table$family %in% house$outside_families] <- ""
 target <- file.path(root, "inst", "keras3-names.csv")
 dir.create(dirname(target), showWarnings = FALSE)
 writeLines(c(paste("# Names exported by keras3", version), "name,family,arguments", do.call(paste, c(table, sep = ","))), target)

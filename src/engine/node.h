@@ -112,19 +112,10 @@ struct NodeOptions {
   std::map<std::string, std::string> texts;
   std::shared_ptr<const NodeFunction> function; // of the op "function"
 
-  double number(const std::string &name, double otherwise) const {
-    const auto found = numbers.find(name);
-    return found == numbers.end() || found->second.empty() ? otherwise : found->second[0];
-  }
-  std::vector<double> list(const std::string &name) const {
-    const auto found = numbers.find(name);
-    return found == numbers.end() ? std::vector<double>() : found->second;
-  }
+  double number(const std::string &name, double otherwise) const;
+  std::vector<double> list(const std::string &name) const;
   bool flag(const std::string &name) const { return number(name, 0) != 0; }
-  std::string text(const std::string &name, const std::string &otherwise = "") const {
-    const auto found = texts.find(name);
-    return found == texts.end() ? otherwise : found->second;
-  }
+  std::string text(const std::string &name, const std::string &otherwise = "") const;
 };
 
 // Indices into the values, masks and weights of a run; -1 is "none" (an absent

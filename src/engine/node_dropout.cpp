@@ -17,7 +17,7 @@ struct DropoutOptions {
   std::vector<double> noise_shape; // empty: that of x
 };
 
-DropoutOptions read_options(const NodeOptions &options) {
+DropoutOptions read_dropout_options(const NodeOptions &options) {
   DropoutOptions read;
   read.rate = options.number("rate", 0);
   const std::vector<double> key = options.list("key");
@@ -139,7 +139,7 @@ private:
 
 template <class T>
 std::unique_ptr<Node<T>> make_dropout_node(NodeLinks links, const NodeOptions &options) {
-  return std::make_unique<DropoutNode<T>>(std::move(links), read_options(options));
+  return std::make_unique<DropoutNode<T>>(std::move(links), read_dropout_options(options));
 }
 ATTENTIVE_MAKER(make_dropout_node)
 

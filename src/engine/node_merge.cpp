@@ -1,5 +1,6 @@
 // Arithmetic between tensors whose shapes broadcast.
 #include <cmath>
+#include <type_traits>
 
 #include "broadcast.h"
 #include "node_loops.h"
@@ -215,16 +216,16 @@ private:
   }
 
   // d value / d x[k], x(j) being the number that input j has there.
-  template <Operation kOperation, class X>
-  static T slope(const X &x, std::size_t k, std::size_t parts) {
+  template <class X>
+  static T slope(Operation operation, const X &x, std::size_t k, std::size_t parts) {
     T value = x(0), slope = 1;
     for (std::size_t j = 1; j < parts; ++j) {
       if (j == k)
-        slope = slope_b(kOperation, value, x(j));
+        slope = slope_b(operation, value, x(j));
       else if (j > k)
-        slope *= slope_a(kOperation, value, x(j));
+        slope *= slope_a(operation, value, x(j));
       if (j + 1 < parts)
-        value = apply(kOperation, value, x(j));
+        value = apply(operation, value, x(j));
     }
     return slope;
   }
@@ -234,8 +235,7 @@ private:
   template <class Body>
   void for_gradients(const T *d_y, const std::vector<const T *> &x, std::size_t k, Index first,
                      Index last, const Body &body) const {
-    with_operation(operation_, [&](auto chosen) {
-      constexpr Operation operation = decltype(chosen)::operation;
+    const auto rows = [&](auto operation) {
       const T linear = is_linear() ? factor(k) : T(1);
       const std::size_t parts = is_linear() ? 0 : x.size();
       for_broadcast(walk_, first, last, [&](const Index *at, Index n, const Index *step) {
@@ -254,10 +254,15 @@ private:
           });
         body(at, n, step, [&](Index i) {
           const auto number = [&](std::size_t j) { return x[j][at[j + 1] + i * step[j + 1]]; };
-          return g[i] * slope<operation>(number, k, parts);
+          return g[i] * slope(operation, number, k, parts);
         });
       });
-    });
+    };
+    // products have loops of their own, all others ask at each number
+    if (operation_ == Operation::multiply)
+      rows(std::integral_constant<Operation, Operation::multiply>());
+    else
+      rows(operation_);
   }
 
   void whole_gradient(Run<T> &run, std::size_t k, GradientPlace<T> d_x) const {

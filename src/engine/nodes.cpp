@@ -4,6 +4,19 @@
 
 namespace attentive {
 
+double NodeOptions::number(const std::string &name, double otherwise) const {
+  const auto found = numbers.find(name);
+  return found == numbers.end() || found->second.empty() ? otherwise : found->second[0];
+}
+std::vector<double> NodeOptions::list(const std::string &name) const {
+  const auto found = numbers.find(name);
+  return found == numbers.end() ? std::vector<double>() : found->second;
+}
+std::string NodeOptions::text(const std::string &name, const std::string &otherwise) const {
+  const auto found = texts.find(name);
+  return found == texts.end() ? otherwise : found->second;
+}
+
 template <class T>
 std::unique_ptr<Node<T>> make_node(const std::string &op, NodeLinks links,
                                    const NodeOptions &options) {
