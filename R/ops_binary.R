@@ -21,7 +21,8 @@
 #' compute in floating-point numbers throughout:
 #' whole numbers are exact up to 2^24 in float32.
 #'
-#' @param x1,x2,x Symbolic tensors, arrays or numbers.
+#' @param x1,x2 Symbolic tensors, arrays or numbers.
+#' @param x A symbolic tensor, an array or a number.
 #' @return A symbolic tensor, or an array where no operand is symbolic.
 #' @section Errors: `attentive_error_shape` where the shapes do not fit, `attentive_error_argument` for an operand that is neither; else see [attentive_errors].
 #' @family operations
