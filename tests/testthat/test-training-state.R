@@ -138,6 +138,7 @@ test_that("Ctrl-C is heard while the engine works", {
   expect_true(file.exists(answer), info = paste(log, collapse = "\n"))
   result <- readRDS(answer)
   expect_match(paste(log, collapse = "\n"), "interrupted in epoch")
-  expect_equal(result$epochs, result$steps %/% 32)
+  # the signal may come between the last step of an epoch and its entry in the history
+  expect_true(result$epochs %in% c(result$steps %/% 32, (result$steps - 1) %/% 32))
   expect_true(all(is.finite(unlist(result$weights))))
 })
