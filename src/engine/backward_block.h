@@ -5,7 +5,8 @@
 //   dS = P (M (dC V') + d_scores - delta)
 //   dQ = scale dS K,  dK = scale dS' Q
 // delta, the row sums of P times its gradient, are those of dC * C and of
-// P * d_scores.
+// P * d_scores. A query that sees one key has P = 1 whatever its score, so that
+// dS = 0: this is set, the difference of rounded numbers would be noise.
 //
 // Letters as in attention.h; L lanes of a group.
 #pragma once
@@ -38,6 +39,9 @@ public:
       if ((mask == nullptr || mask[n * call.shape.queries + t] != 0) &&
           call.lse[call.row(n, h, t)] != -std::numeric_limits<T>::infinity())
         queries_[count_++] = t;
+    for (int i = 0; i < count_; ++i)
+      if (call.options.mask.sees_one_key(n, h, queries_[i]))
+        lone_[lone_count_++] = i;
     groups_ = (count_ + lanes_ - 1) / lanes_;
   }
 
@@ -173,6 +177,7 @@ private:
   int count_ = 0, groups_ = 0;
   bool careful_ = false;
   Index queries_[kBackwardQueries];
+  int lone_count_ = 0, lone_[kBackwardQueries]; // of queries_: those that see one key
   TileView views_[kMaxBackwardGroups];
   std::uint32_t kept_[kTileKeys];
 
@@ -228,7 +233,20 @@ private:
     tile.kept = draw(g, first, last, padded);
     tile.d_scores = load_d_scores(g, first, last, padded);
     kernels_.backward.differentiate(tile);
+    clear_lone(g, tile);
     add_queries(tile, s_.d_q + g * lanes_ * tile.key_size, careful);
+  }
+
+  // The scores of a query that sees one key do not matter; NaN stays.
+  void clear_lone(int g, const BackwardTile<T> &tile) const {
+    for (int i = 0; i < lone_count_; ++i) {
+      const int lane = lone_[i] - g * lanes_;
+      if (lane < 0 || lane >= lanes_)
+        continue;
+      const int vector = 2 * lane / lanes_;
+      for (int s = tile.begin[vector]; s < tile.end[vector]; ++s)
+        tile.d_s[s * lanes_ + lane] *= T(0);
+    }
   }
 
   // Without dropout and d_scores.

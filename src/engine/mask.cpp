@@ -52,6 +52,16 @@ void clear_keys(const std::uint8_t *row, Index stride, Index size, std::uint32_t
 
 } // namespace
 
+bool Mask::sees_one_key(Index n, Index h, Index t) const {
+  const KeyRange range = key_range(t, t);
+  if (dense == nullptr && key == nullptr && query == nullptr)
+    return range.end - range.begin == 1;
+  int seen = 0;
+  for (Index s = range.begin; s < range.end && seen < 2; ++s)
+    seen += may_attend(n, h, t, s);
+  return seen == 1;
+}
+
 Mask::KeyRange Mask::key_range(Index first, Index last) const {
   KeyRange range{0, keys};
   if (window > 0 && window <= first)

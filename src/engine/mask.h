@@ -40,6 +40,9 @@ struct Mask {
     return dense == nullptr || dense_at(n, h)[t * dense_query + s * dense_key] != 0;
   }
 
+  // Whether query t of head h sees one key and no other.
+  bool sees_one_key(Index n, Index h, Index t) const;
+
   // Tiles of the tiled paths: what a group of queries sees of a range of keys.
   // All of them agree with may_attend.
   enum class View { none, some, all };

@@ -230,6 +230,25 @@ template <class T> struct Case {
   }
 };
 
+// A query that sees one key has no use for its score: exactly 0, not rounded.
+template <class T> bool lone_is_zero(const Case<T> &test, const Gradients<T> &d) {
+  const Configuration &c = test.p.c;
+  const AttentionShape &a = c.shape;
+  bool zero = true;
+  for (Index n = 0; n < a.elements(); ++n)
+    for (Index h = 0; h < a.heads; ++h)
+      for (Index t = 0; t < a.queries; ++t) {
+        Index seen = 0;
+        for (Index s = 0; s < a.keys; ++s)
+          seen += c.mask.may_attend(n, h, t, s);
+        const Index row = ((n * a.queries + t) * a.heads + h) * a.key_size;
+        for (Index j = row; seen == 1 && j < row + a.key_size; ++j)
+          zero = zero && (d.q[static_cast<std::size_t>(j)] == T(0) ||
+                          std::isnan(test.e.value.q[static_cast<std::size_t>(j)]));
+      }
+  return zero;
+}
+
 template <class T> double test_configuration(const Configuration &c) {
   const double bound = bound_of(c.shape);
   const Case<T> test(c);
@@ -242,6 +261,7 @@ template <class T> double test_configuration(const Configuration &c) {
   for (double error : errors)
     worst = std::max(worst, error / e.largest_score);
   CHECK(worst < bound);
+  CHECK(lone_is_zero(test, d));
   if (!(worst < bound))
     std::printf("%s %s\n  %s dropout %g%s: d_q %g d_k %g d_v %g, scores to %g\n",
                 level_name(active_level()), c.replay().c_str(), c.describe().c_str(),
