@@ -117,9 +117,9 @@ public:
     }
   }
 
-  // Adds the row sums of scores * d_scores over keys [first, last), which the
-  // part holds alone.
-  void add_score_delta(Index first, Index last, T *score_delta) {
+  // Adds the row sums of P * d_scores and of P over keys [first, last), which the
+  // part holds alone, to score_delta and, by lane of the block, to weights.
+  void add_score_delta(Index first, Index last, T *score_delta, T *weights) {
     const int keys = static_cast<int>(last - first);
     const int padded = static_cast<int>(rounded_up(keys, kernels_.backward.rows));
     std::fill_n(s_.delta, groups_ * lanes_, T(0));
@@ -132,13 +132,24 @@ public:
       tile.d_scores = load_d_scores(g, first, last, padded);
       kernels_.backward.differentiate(tile);
       T sums[kMaxGroup] = {};
+      T *const total = weights + g * lanes_;
       for (int vector = 0; vector < 2; ++vector)
         for (int s = tile.begin[vector]; s < tile.end[vector]; ++s)
-          for (int lane = vector * lanes_ / 2; lane < (vector + 1) * lanes_ / 2; ++lane)
+          for (int lane = vector * lanes_ / 2; lane < (vector + 1) * lanes_ / 2; ++lane) {
             sums[lane] += tile.d_s[s * lanes_ + lane];
+            total[lane] += tile.p[s * lanes_ + lane];
+          }
       for (int lane = 0; lane < group_count(g); ++lane)
         score_delta[call_.row(n_, h_, query(g, lane))] += sums[lane];
     }
+  }
+
+  // P from a large score is off by the rounding of that, and its row sum off from
+  // 1 by as much; the mean under it is not.
+  void divide_score_delta(const T *weights, T *score_delta) const {
+    for (int i = 0; i < count_; ++i)
+      if (weights[i] > T(0))
+        score_delta[call_.row(n_, h_, queries_[i])] /= weights[i];
   }
 
   // d_q of the queries, written (then those that see nothing get 0) or added.

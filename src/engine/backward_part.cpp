@@ -145,11 +145,13 @@ void backward_score_delta(const BackwardCall<T> &call, BackwardScratch<T> &scrat
   if (seen.begin >= seen.end)
     return;
   block.load();
+  T weights[kBackwardQueries] = {};
   for (Index s = seen.begin; s < seen.end; s += kTileKeys) {
     const Index end = std::min<Index>(s + kTileKeys, seen.end);
     load_keys(call, scratch, n, h / (shape.heads / shape.groups), s, end);
-    block.add_score_delta(s, end, score_delta);
+    block.add_score_delta(s, end, score_delta, weights);
   }
+  block.divide_score_delta(weights, score_delta);
 }
 
 #define ATTENTIVE_INSTANTIATE(T)                                                                   \
