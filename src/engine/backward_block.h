@@ -39,9 +39,7 @@ public:
       if ((mask == nullptr || mask[n * call.shape.queries + t] != 0) &&
           call.lse[call.row(n, h, t)] != -std::numeric_limits<T>::infinity())
         queries_[count_++] = t;
-    for (int i = 0; i < count_; ++i)
-      if (call.options.mask.sees_one_key(n, h, queries_[i]))
-        lone_[lone_count_++] = i;
+    find_lone(call.options.mask);
     groups_ = (count_ + lanes_ - 1) / lanes_;
   }
 
@@ -131,16 +129,17 @@ public:
       tile.value_size = 0; // d_s becomes p * d_scores
       tile.d_scores = load_d_scores(g, first, last, padded);
       kernels_.backward.differentiate(tile);
-      T sums[kMaxGroup] = {};
-      T *const total = weights + g * lanes_;
+      T sums[kMaxGroup] = {}, totals[kMaxGroup] = {};
       for (int vector = 0; vector < 2; ++vector)
         for (int s = tile.begin[vector]; s < tile.end[vector]; ++s)
           for (int lane = vector * lanes_ / 2; lane < (vector + 1) * lanes_ / 2; ++lane) {
             sums[lane] += tile.d_s[s * lanes_ + lane];
-            total[lane] += tile.p[s * lanes_ + lane];
+            totals[lane] += tile.p[s * lanes_ + lane];
           }
-      for (int lane = 0; lane < group_count(g); ++lane)
+      for (int lane = 0; lane < group_count(g); ++lane) {
         score_delta[call_.row(n_, h_, query(g, lane))] += sums[lane];
+        weights[g * lanes_ + lane] += totals[lane];
+      }
     }
   }
 
@@ -194,6 +193,17 @@ private:
 
   int group_count(int g) const { return std::min(lanes_, count_ - g * lanes_); }
   Index query(int g, int lane) const { return queries_[g * lanes_ + lane]; }
+
+  void find_lone(const Mask &mask) {
+    const bool alike = !mask.causal && mask.window == 0 && mask.dense == nullptr;
+    bool lone = false;
+    for (int i = 0; i < count_; ++i) {
+      if (i == 0 || !alike)
+        lone = mask.sees_one_key(n_, h_, queries_[i]);
+      if (lone)
+        lone_[lone_count_++] = i;
+    }
+  }
 
   void load_offsets() {
     for (int i = 0; i < groups_ * lanes_; ++i) {
