@@ -78,7 +78,7 @@ Rcpp::List gradients(bool dot, const doorway::Call &call, SEXP query, SEXP value
   T d_inside = 0, d_outside = 0;
   if (dot)
     dot_attention_backward<T>(call.shape, in, options, d_output.data(), d_scores.data(), to,
-                              &d_outside, execution);
+                              Rf_isNull(w.outside) ? nullptr : &d_outside, execution);
   else
     additive_attention_backward<T>(call.shape, in, score, options, d_output.data(),
                                    d_scores.data(), to, {d_scale.data(), &d_inside, &d_outside},

@@ -49,9 +49,10 @@ public:
                                  room(run, Base::kValue)};
     T *d_scale = fit(d_scale_, this->weight(run, kScale) == nullptr ? 0 : this->shape_.key_size);
     T d_inside = 0, d_outside = 0;
+    const GradientPlace<T> outside = this->weight_gradient(run, kOutside);
     if (dot_)
       dot_attention_backward<T>(this->shape_, inputs(run), options, d_output, d_scores, d,
-                                &d_outside, run.execution);
+                                outside.data == nullptr ? nullptr : &d_outside, run.execution);
     else
       additive_attention_backward<T>(this->shape_, inputs(run), score, options, d_output, d_scores,
                                      d, {d_scale, &d_inside, &d_outside}, run.execution);
@@ -60,7 +61,7 @@ public:
               d_inputs_[i].size());
     deliver(this->weight_gradient(run, kScale), d_scale, d_scale_.size());
     deliver(this->weight_gradient(run, kInside), &d_inside, 1);
-    deliver(this->weight_gradient(run, kOutside), &d_outside, 1);
+    deliver(outside, &d_outside, 1);
   }
 
 private:
