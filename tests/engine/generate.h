@@ -115,6 +115,16 @@ struct Limits {
   double long_share = 0.005; // of a few cases the sequences are really long
 };
 
+// Problems small enough to take every derivative of.
+inline Limits small_limits() {
+  Limits limits;
+  limits.budget = 2e3;
+  limits.longest = 6;
+  limits.widest = 5;
+  limits.long_share = 0;
+  return limits;
+}
+
 inline Index draw_length(Dice &dice, const Limits &limits) {
   if (dice.chance(0.12))
     return dice.pick<Index>({0, 1, 1, 1});

@@ -174,16 +174,6 @@ inline double largest_score(const LayerProblem &p) {
   return largest;
 }
 
-// Layers small enough to take every derivative of.
-inline Limits small_layers() {
-  Limits limits;
-  limits.budget = 2e3;
-  limits.longest = 6;
-  limits.widest = 5;
-  limits.long_share = 0;
-  return limits;
-}
-
 inline LayerProblem draw_layer(std::uint64_t seed, std::uint64_t number, const Limits &limits) {
   LayerProblem p;
   p.c = draw_configuration(seed, number, limits);

@@ -145,7 +145,7 @@ int main() {
   const std::uint64_t count = environment_number("ATTENTIVE_CONFIGS", 300);
   Figures figures;
   for (std::uint64_t number = 0; number < count; ++number) {
-    LayerProblem p = draw_layer(seed, number, small_layers());
+    LayerProblem p = draw_layer(seed, number, small_limits());
     const long failures = attentive_test::tally().failures;
     check_textbook(p, figures);
     if (p.c.values != Values::large_scores) // those are too steep for differences

@@ -144,7 +144,7 @@ int main() {
   Coverage coverage;
   long derivatives = 0;
   for (std::uint64_t number = single ? one : 0; number < (single ? one + 1 : count); ++number) {
-    LayerProblem small = draw_layer(seed, number, small_layers());
+    LayerProblem small = draw_layer(seed, number, small_limits());
     round_to_float(small);
     coverage.add(small.c);
     const Leaves<double> oracle = gradient_oracle<double>(small);
