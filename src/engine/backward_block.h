@@ -54,6 +54,7 @@ public:
   void load() {
     const AttentionShape &shape = call_.shape;
     const auto factor = static_cast<T>(call_.dropout.scale());
+    const auto inverse = call_.dropout.drops_all() ? T(0) : T(1) / factor;
     const auto scale = static_cast<T>(call_.options.scale);
     const auto scale2 = static_cast<T>(call_.options.scale * kLog2E);
     for (int i = 0; i < count_; ++i) {
@@ -83,7 +84,11 @@ public:
       kernels_.attention.pack_rows(q, count, shape.key_size, scale2, s_.q + at * shape.key_size);
       kernels_.attention.pack_rows(d_out, count, shape.value_size, factor,
                                    s_.d_out + at * shape.value_size);
-      kernels_.backward.dot_pairs(d_out, out, count, shape.value_size, s_.delta + at);
+      // Where one key has all the weight, out is its value: the difference from
+      // delta is then 0, if both are summed alike.
+      kernels_.attention.pack_rows(out, count, shape.value_size, inverse, s_.out);
+      kernels_.backward.dot_columns(s_.d_out + at * shape.value_size, s_.out, shape.value_size,
+                                    s_.delta + at);
     }
     load_offsets();
     std::fill_n(s_.d_q, groups_ * lanes_ * shape.key_size, T(0));

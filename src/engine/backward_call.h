@@ -55,7 +55,7 @@ template <class T> struct BackwardScratch {
   T *offset, *delta;                 // [groups, L]
   T *p, *d_s;                        // [groups, keys, L]
   T *d_scores;                       // [keys, L]
-  T *rows;                           // [L, K]
+  T *rows, *out;                     // [L, K], [V, L]
   std::vector<std::uint8_t> careful; // [tiles] of a part: something is not finite
 
   explicit BackwardScratch(const BackwardCall<T> &call);

@@ -104,7 +104,8 @@ template <class T> BackwardScratch<T>::BackwardScratch(const BackwardCall<T> &ca
                {&p, scores},
                {&d_s, scores},
                {&d_scores, call.d_scores == nullptr ? 0 : group * kTileKeys},
-               {&rows, group * shape.key_size}};
+               {&rows, group * shape.key_size},
+               {&out, group * shape.value_size}};
   constexpr Index kLine = Buffer<T>::kAlignment / sizeof(T);
   Index size = 0;
   for (const auto &part : parts)

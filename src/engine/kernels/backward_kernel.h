@@ -22,27 +22,18 @@ bool load_rows(const typename S::Scalar *const *rows, int count, Index size, Ind
   return S::all_at_most(check, 0);
 }
 
+// A sum in the order of dot_rows(), so that it is the same number.
 template <class S>
-void dot_pairs(const typename S::Scalar *const *x, const typename S::Scalar *const *y, int count,
-               Index size, typename S::Scalar *dots) {
-  using T = typename S::Scalar;
-  using V = typename S::V;
+void dot_columns(const typename S::Scalar *x, const typename S::Scalar *y, Index size,
+                 typename S::Scalar *dots) {
   constexpr int kLanes = S::kLanes;
-  for (int i = 0; i < count; ++i) {
-    V sum = S::zero();
-    Index j = 0;
-    for (; j + kLanes <= size; j += kLanes)
-      sum = S::fma(S::load(x[i] + j), S::load(y[i] + j), sum);
-    if (j < size) {
-      const int left = static_cast<int>(size - j);
-      sum = S::fma(S::load_first(x[i] + j, left), S::load_first(y[i] + j, left), sum);
+  for (int vector = 0; vector < 2; ++vector) {
+    typename S::V sum = S::zero();
+    for (Index i = 0; i < size; ++i) {
+      const Index at = (2 * i + vector) * kLanes;
+      sum = S::fma(S::load(x + at), S::load(y + at), sum);
     }
-    T parts[kLanes];
-    S::store(parts, sum);
-    for (int step = kLanes / 2; step > 0; step /= 2)
-      for (int lane = 0; lane < step; ++lane)
-        parts[lane] += parts[lane + step];
-    dots[i] = parts[0];
+    S::store(dots + vector * kLanes, sum);
   }
 }
 
@@ -87,7 +78,12 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
     }
   }
 
-  start_rows<S, kR, kN>(acc, tile.delta + lane);
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      acc[r][n] = S::zero();
+  }
   dot_rows<S, kR, kN>(acc, tile.d_out + lane, tile.v + s * tile.v_stride, tile.v_stride,
                       tile.value_size);
   ATTENTIVE_UNROLL
@@ -99,12 +95,12 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
       V d = acc[r][n];
       if (!kPlain && tile.kept != nullptr) {
         const std::uint32_t kept = tile.kept[s + r] >> shift;
-        d = S::select(kept, d, S::load(tile.delta + shift));
+        d = S::keep(d, kept);
         S::store(p + (r * 2 + n) * kLanes, S::keep(e, kept));
       }
       if (!kPlain && tile.d_scores != nullptr)
         d = S::add(d, S::load(tile.d_scores + at + (r * 2 + n) * kLanes));
-      d = S::mul(e, d);
+      d = S::mul(e, S::add(d, S::load(tile.delta + shift)));
       if (!kPlain && tile.seen != nullptr) // there p is 0, but d may be anything
         d = S::keep(d, tile.seen[s + r] >> shift);
       S::store(d_s + (r * 2 + n) * kLanes, d);
@@ -206,7 +202,7 @@ template <class S> BackwardKernels<typename S::Scalar> backward_kernels() {
   table.lanes = S::kLanes;
   table.rows = S::kRows;
   table.load_rows = load_rows<S>;
-  table.dot_pairs = dot_pairs<S>;
+  table.dot_columns = dot_columns<S>;
   table.differentiate = differentiate<S>;
   table.add_weighted_rows = add_weighted_rows<S>;
   table.add_seen_rows = add_seen_rows<S>;

@@ -48,8 +48,9 @@ template <class T> struct BackwardKernels {
   bool (*load_rows)(const T *const *rows, int count, Index size, Index stride, T factor,
                     T *to) = nullptr;
 
-  // dots[i] = <x[i], y[i]>
-  void (*dot_pairs)(const T *const *x, const T *const *y, int count, Index size, T *dots) = nullptr;
+  // dots[L] = column sums of x[size, L] * y[size, L]. Where y is a row of v, that is
+  // what differentiate() finds for its key, to the bit.
+  void (*dot_columns)(const T *x, const T *y, Index size, T *dots) = nullptr;
 
   // p and d_s of the keys from begin to end, exactly 0 where a lane does not see a key.
   void (*differentiate)(const BackwardTile<T> &tile) = nullptr;
