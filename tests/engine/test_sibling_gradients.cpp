@@ -324,6 +324,29 @@ void check_directions(const Case &x, const Derivatives &exact, Verdicts &verdict
   });
 }
 
+// One key has all the weight by a score whose rounding is 1e-4, so that its
+// gradient is 0: neither that rounding nor the score may multiply what is left.
+void check_saturated() {
+  AttentionShape a;
+  a.batch = a.free = a.queries = a.heads = a.groups = a.key_size = 1;
+  a.keys = 2;
+  a.value_size = 5;
+  AttentionOptions options;
+  options.mask.queries = 1;
+  options.mask.keys = 2;
+  const float v[] = {0.3f, -0.9f, 0.7f, 0.1f, -0.4f, 0.6f, 0.2f, -0.8f, 0.5f, -0.35f};
+  const float d_out[] = {0.7f, -0.2f, 0.9f, 0.6f, -0.3f}, d_scores[] = {0.2f, 0.7f};
+  for (std::uint64_t draw = 0; draw < 40; ++draw) {
+    options.dropout = {draw % 2 == 0 ? 0 : 0.1, 3, draw, 0};
+    const float q = 3.7f + 0.013f * static_cast<float>(draw), k[] = {0, 271.3f};
+    float d_q = -1, d_k[2], d_v[10], d_scale = -1;
+    dot_attention_backward<float>(a, {&q, k, v}, options, d_out, d_scores, {&d_q, d_k, d_v},
+                                  &d_scale, Execution());
+    CHECK(std::fabs(d_q) < 1e-3f);
+    CHECK(std::fabs(d_scale) < 2e-5f);
+  }
+}
+
 } // namespace
 
 int main() {
@@ -352,6 +375,7 @@ int main() {
     }
   }
   set_level("auto");
+  check_saturated();
   verdicts.print();
   coverage.print();
   std::printf("%ld exact derivatives\n", derivatives);
