@@ -11,6 +11,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifndef _WIN32
@@ -118,7 +119,7 @@ public:
   void fail(std::exception_ptr error) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!error_)
-      error_ = error;
+      error_ = std::move(error);
     stop_.store(true, std::memory_order_relaxed);
   }
 

@@ -1,5 +1,6 @@
 #include "position_weights.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace attentive {
@@ -50,7 +51,7 @@ PositionWeights position_weights(const Dims &leading, const WeightSource<T> &sou
   if (source.sample_weight != nullptr) {
     const DatasetColumn<T> &column = *source.sample_weight;
     const Index each = positions_each(leading, column.batch_dims(leading[0]), "sample weight");
-    const Index row = column.row_size();
+    const Index row = std::max<Index>(column.row_size(), 1); // without numbers, no position
     for (Index n = 0; n < positions; ++n) {
       const Index at = n / each;
       w[n] *= static_cast<double>(column.data[source.rows[at / row] * row + at % row]);

@@ -105,26 +105,36 @@ bool count_polls() {
   return false;
 }
 
+// Whether at least 50 ms, less what rounding takes, lay between two polls.
+template <class Body> bool polls_fit(Index tasks, int threads, Body body) {
+  polls = 0;
+  const auto start = std::chrono::steady_clock::now();
+  parallel_for(tasks, {threads, count_polls}, body);
+  const auto spent = std::chrono::steady_clock::now() - start;
+  return polls <= 2 + spent / std::chrono::milliseconds(50);
+}
+
+// Nothing here expects the machine to be quick: a late thread polls less often.
 void test_interrupt() {
   for (int threads : {1, 2, 4}) {
     bool caught = false;
-    const auto start = std::chrono::steady_clock::now();
+    std::atomic<int> ran{0};
     try {
-      parallel_for(10000, {threads, interrupt_asked}, [](Index, int) { sleep_ms(1); });
+      parallel_for(10000, {threads, interrupt_asked}, [&](Index, int) {
+        sleep_ms(1);
+        ++ran;
+      });
     } catch (const attentive::Interrupted &) {
       caught = true;
     }
-    const auto spent = std::chrono::steady_clock::now() - start;
     check(caught, "Interrupted is thrown");
-    check(spent < std::chrono::milliseconds(500), "and soon");
+    check(ran < 2000, "and soon");
   }
   // The calling thread has nothing left to do, another works on.
-  polls = 0;
-  parallel_for(2, {2, count_polls}, [](Index, int worker) { sleep_ms(worker == 0 ? 1 : 300); });
-  check(polls <= 8, "not polled without a pause");
-  polls = 0;
-  parallel_for(300, {1, count_polls}, [](Index, int) { sleep_ms(1); });
-  check(polls >= 3 && polls <= 8, "polled about every 50 ms");
+  check(polls_fit(2, 2, [](Index, int worker) { sleep_ms(worker == 0 ? 1 : 300); }),
+        "not polled without a pause");
+  check(polls_fit(300, 1, [](Index, int) { sleep_ms(1); }) && polls >= 3,
+        "polled about every 50 ms");
 }
 
 void test_two_callers() {
