@@ -67,7 +67,8 @@ new_callback <- function(kind, settings) {
 #' @param min_lr The least learning rate.
 #' @return A callback.
 #' @section Errors:
-#' `attentive_error_not_yet` for a `filepath` that ends in ".keras" or ".h5". An error in a callback ends the training; the error has the class `attentive_error_callback` and the original one as its parent. The model keeps what it has learnt.
+#' `attentive_error_not_yet` for a `filepath` that ends in ".keras" or ".h5". An error in a callback ends the training; the error has the class
+#' `attentive_error_callback` and the original one as its parent. The model keeps what it has learnt.
 #' @section Differences from Keras:
 #' `min_delta` is not truncated to a whole number. A `monitor` that does not exist is reported before the training begins.
 #' @source Early stopping: L. Prechelt (1998), Early Stopping - But When? \doi{10.1007/3-540-49430-8_3}

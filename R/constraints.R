@@ -112,9 +112,11 @@ Constraint <- function(classname, call = NULL, get_config = NULL, ..., public = 
 }
 
 # What a class inherits from at the bottom; see class-bridge.R.
-make_constraint_base <- function() R6::R6Class("Constraint", lock_objects = FALSE, public = list(
-  call = function(w) w
-))
+make_constraint_base <- function() {
+  R6::R6Class("Constraint", lock_objects = FALSE, public = list(
+    call = function(w) w
+  ))
+}
 
 # An instance of a class of the user's, as the function that it is to users.
 new_custom_constraint <- function(instance, class_name, constructor, arguments) {

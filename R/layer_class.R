@@ -30,8 +30,8 @@
 #'
 #' @section How the call runs:
 #' `call` is applied to symbolic tensors, and what it does with them is remembered; then arrays, batches and gradients go through that alone. It happens once for
-#' each combination of shapes (but for the batch), types, `training`, arguments that are no tensors, and masks. So `if (isTRUE(training))`, `if (is.null(mask))` and a loop over layers do what they say, while
-#' a condition on the numbers of a tensor cannot be decided. A mask is a symbolic tensor of dtype "bool".
+#' each combination of shapes (but for the batch), types, `training`, arguments that are no tensors, and masks. So `if (isTRUE(training))`, `if (is.null(mask))`
+#' and a loop over layers do what they say, while a condition on the numbers of a tensor cannot be decided. A mask is a symbolic tensor of dtype "bool".
 #'
 #' @section Saving:
 #' [saveRDS()] keeps a model with such layers; it works in another session, too. [clone_model()] and `from_config(get_config(model))` make such layers anew from their

@@ -4,16 +4,18 @@
 
 # What a class inherits from at the bottom; see class-bridge.R. Only the doors
 # are here: an object that was saved runs the package's code of today.
-make_layer_base <- function() R6::R6Class("attentive_layer_instance", lock_objects = FALSE, public = list(
-  initialize = function(...) initialize_instance(self, list(...)),
-  get_config = function() base_layer_config(self),
-  compute_mask = function(inputs, mask = NULL) mask,
-  add_weight = function(shape = NULL, initializer = NULL, dtype = NULL, trainable = TRUE, autocast = TRUE, regularizer = NULL, constraint = NULL,
-                        aggregation = "none", name = NULL) {
-    add_instance_weight(self, shape, initializer, dtype, trainable, regularizer, constraint, name)
-  },
-  add_loss = function(loss) abort_add_loss()
-))
+make_layer_base <- function() {
+  R6::R6Class("attentive_layer_instance", lock_objects = FALSE, public = list(
+    initialize = function(...) initialize_instance(self, list(...)),
+    get_config = function() base_layer_config(self),
+    compute_mask = function(inputs, mask = NULL) mask,
+    add_weight = function(shape = NULL, initializer = NULL, dtype = NULL, trainable = TRUE, autocast = TRUE, regularizer = NULL, constraint = NULL,
+                          aggregation = "none", name = NULL) {
+      add_instance_weight(self, shape, initializer, dtype, trainable, regularizer, constraint, name)
+    },
+    add_loss = function(loss) abort_add_loss()
+  ))
+}
 
 # The layer of an instance; made when it is first asked for, which may be before `super$initialize()`.
 instance_layer <- function(instance) {

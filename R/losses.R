@@ -17,7 +17,7 @@
 #' | `loss_binary_crossentropy()` | "bce" | \eqn{-y \log p - (1 - y) \log(1 - p)} |
 #' | `loss_categorical_crossentropy()` | | \eqn{-\sum y \log p}, \eqn{y} in one column per class |
 #' | `loss_sparse_categorical_crossentropy()` | | \eqn{-\log p_y}, \eqn{y} the number of the class, from 0 |
-#' | `loss_binary_focal_crossentropy()` | | the binary cross-entropy times \eqn{(1 - p_t)^\gamma}, with \eqn{p_t = y p + (1 - y)(1 - p)}; with `apply_class_balancing` times \eqn{y \alpha + (1 - y)(1 - \alpha)} |
+#' | `loss_binary_focal_crossentropy()` | | "bce" times \eqn{(1 - p_t)^\gamma}, \eqn{p_t = y p + (1 - y)(1 - p)}; with `apply_class_balancing` times \eqn{y \alpha + (1 - y)(1 - \alpha)} |
 #' | `loss_categorical_focal_crossentropy()` | | \eqn{-\sum \alpha (1 - p)^\gamma y \log p} |
 #' | `loss_mean_absolute_percentage_error()` | "mape" | \eqn{100 |y - p| / \max(|y|, 10^{-7})} |
 #' | `loss_mean_squared_logarithmic_error()` | "msle" | \eqn{(\log(y + 1) - \log(p + 1))^2}, both at least \eqn{10^{-7}} |

@@ -19,7 +19,7 @@
 #' | `metric_auc()` | "auc" | the area under the curve of \eqn{TP / (TP + FN)} over \eqn{FP / (FP + TN)} ("ROC"), or of precision over recall ("PR"), from `num_thresholds` points of it |
 #' | `metric_precision_at_recall()`, `metric_recall_at_precision()` | | the best one at a threshold where the other is at least so much |
 #' | `metric_sensitivity_at_specificity()`, `metric_specificity_at_sensitivity()` | | the same with \eqn{TP / (TP + FN)} and \eqn{TN / (TN + FP)} |
-#' | `metric_fbeta_score()`, `metric_f1_score()` | "f1_score" | \eqn{(1 + \beta^2) P R / (\beta^2 P + R)} for each class, from its precision and recall; a sample says "yes" to the class with the largest prediction, or with a `threshold` to all above it |
+#' | `metric_fbeta_score()`, `metric_f1_score()` | "f1_score" | \eqn{(1 + \beta^2) P R / (\beta^2 P + R)} for each class; a sample says "yes" to the largest prediction, or to all above `threshold` |
 #' | `metric_r2_score()` | "r2_score" | \eqn{1 - \sum (y - p)^2 / \sum (y - \bar y)^2} for each column |
 #'
 #' What would be divided by 0 is 0.
@@ -73,7 +73,9 @@ metric_auc <- function(..., num_thresholds = 200L, curve = "ROC", summation_meth
   )
   inner <- options$thresholds
   even <- is.null(inner)
-  if (even) inner <- seq_len(options$num_thresholds - 2L) / (options$num_thresholds - 1) else {
+  if (even) {
+    inner <- seq_len(options$num_thresholds - 2L) / (options$num_thresholds - 1)
+  } else {
     inner <- sort(inner)
     even <- all(abs(diff(diff(c(0, inner, 1)))) < 1e-7)
   }

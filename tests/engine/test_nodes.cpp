@@ -661,6 +661,24 @@ void test_masks() {
   both.op = "mask_or";
   both.masks = {mask_of({2, 2}, {1, 0, 0, 0}), mask_of({2, 1}, {0, 1})};
   CHECK(run_node<float>(both).mask == Numbers({1, 0, 1, 1}));
+  NodeCase steps;
+  steps.op = "step_mask";
+  steps.makes_mask = true;
+  steps.dims = {{1, 3, 2}};
+  steps.inputs = {{0, 2, 2, 2, NAN, 2}};
+  steps.options.numbers["value"] = {2};
+  CHECK(run_node<float>(steps).mask == Numbers({1, 0, 1}));
+  CHECK(run_node<float>(steps).mask_dims == Dims({1, 3}));
+
+  NodeCase folded;
+  folded.op = "mask_fold";
+  folded.makes_mask = true;
+  folded.masks = {mask_of({2, 3, 1}, {1, 0, 1, 0, 0, 1})};
+  CHECK(run_node<float>(folded).mask == Numbers({1, 0, 1, 0, 0, 1}));
+  CHECK(run_node<float>(folded).mask_dims == Dims({6, 1}));
+  folded.masks = {mask_of({2}, {1, 0})};
+  CHECK_THROWS(run_node<float>(folded), std::invalid_argument);
+
   both.op = "mask_and";
   CHECK(run_node<float>(both).mask == Numbers({0, 0, 0, 0}));
   both.masks = {mask_of({2, 2}, {1, 0, 1, 1}), mask_of({2, 1}, {1, 1})};

@@ -140,6 +140,64 @@ void test_noise() {
   }
 }
 
+// A function from outside: a[B, N], b[B, N] -> [B], the sum of a^2 * b.
+std::shared_ptr<NodeFunction> function() {
+  auto made = std::make_shared<NodeFunction>();
+  made->shape = [](const std::vector<Dims> &dims) { return Dims{dims.at(0)[0]}; };
+  made->forward = [](const std::vector<Array> &in) {
+    const Index batch = in[0].dims[0], width = in[0].dims[1];
+    Array out{{batch}, Buffer<double>(batch)};
+    for (Index i = 0; i < batch; ++i) {
+      out.data[i] = 0;
+      for (Index j = i * width; j < (i + 1) * width; ++j)
+        out.data[i] += in[0].data[j] * in[0].data[j] * in[1].data[j];
+    }
+    return out;
+  };
+  made->backward = [](const std::vector<Array> &in, const Array &d) {
+    std::vector<Array> d_in;
+    for (const bool first : {true, false}) {
+      d_in.push_back({in[0].dims, Buffer<double>(in[0].data.size())});
+      for (Index j = 0; j < in[0].data.size(); ++j) {
+        const double a = in[0].data[j], b = in[1].data[j];
+        d_in.back().data[j] = d.data[j / in[0].dims[1]] * (first ? 2 * a * b : a * a);
+      }
+    }
+    return d_in;
+  };
+  return made;
+}
+
+void test_function() {
+  Dice dice(1, 57);
+  NodeCase c = case_of("function", {{2, 3}, {2, 3}}, {}, dice);
+  CHECK_THROWS(run_node<double>(c), std::invalid_argument);
+  const std::shared_ptr<NodeFunction> fun = function();
+  c.options.function = fun;
+  const NodeResult result = run_node<double>(c);
+  Numbers expected(2, 0);
+  for (std::size_t i = 0; i < 6; ++i)
+    expected[i / 3] += c.inputs[0][i] * c.inputs[0][i] * c.inputs[1][i];
+  CHECK(result.dims == Dims({2}) && near(result.output, expected, 1e-14));
+  check_gradients(c, dice);
+  CHECK(!Program<double>(plan_of(c)).separable());
+
+  // a result, and a gradient, of another shape than was said; no gradient at all
+  fun->shape = [](const std::vector<Dims> &) { return Dims{3}; };
+  CHECK_THROWS(run_node<double>(c), std::invalid_argument);
+  fun->shape = function()->shape;
+  fun->backward = [](const std::vector<Array> &, const Array &) {
+    std::vector<Array> flat;
+    for (int i = 0; i < 2; ++i)
+      flat.push_back({{6}, Buffer<double>(6)});
+    return flat;
+  };
+  CHECK_THROWS(run_node<double>(c, {1, 1}), std::invalid_argument);
+  fun->backward = nullptr;
+  CHECK_THROWS(run_node<double>(c, {1, 1}), std::invalid_argument);
+  CHECK(near(run_node<double>(c).output, expected, 1e-14));
+}
+
 } // namespace
 
 int main() {
@@ -149,5 +207,6 @@ int main() {
   test_batch_normalization();
   test_pending();
   test_noise();
+  test_function();
   return finish("test_steps");
 }

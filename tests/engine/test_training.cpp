@@ -106,6 +106,94 @@ void formulas() {
   CHECK(near(excluded.w[0], 1.9, 1e-15));
 }
 
+// The others of Keras's optimizers, as they stand in their papers.
+struct Scalar {
+  double w = .7, a = 0, b = 0; // the weight and its slots
+  // One step with gradient g and rate r.
+  void step(OptimizerKind kind, double g, double r, int t) {
+    const double eps = 1e-7, before = a;
+    switch (kind) {
+    case OptimizerKind::adagrad:
+      a += g * g;
+      w -= r * g / std::sqrt(a + eps);
+      break;
+    case OptimizerKind::adadelta: {
+      a = .9 * a + .1 * g * g;
+      const double change = g * std::sqrt(b + eps) / std::sqrt(a + eps);
+      b = .9 * b + .1 * change * change;
+      w -= r * change;
+      break;
+    }
+    case OptimizerKind::adamax:
+      a = .9 * a + .1 * g;
+      b = std::max(.999 * b, std::fabs(g));
+      w -= r / (1 - std::pow(.9, t)) * a / (b + eps);
+      break;
+    case OptimizerKind::nadam: {
+      a = .9 * a + .1 * g;
+      b = .999 * b + .001 * g * g;
+      const auto mu = [](int k) { return .9 * (1 - .5 * std::pow(.96, k)); };
+      double product = 1;
+      for (int k = 1; k <= t; ++k)
+        product *= mu(k);
+      const double m = mu(t + 1) * a / (1 - product * mu(t + 1)) + (1 - mu(t)) * g / (1 - product);
+      w -= r * m / (std::sqrt(b / (1 - std::pow(.999, t))) + eps);
+      break;
+    }
+    case OptimizerKind::lion: {
+      const double c = .9 * a + .1 * g;
+      w -= r * (c > 0 ? 1 : c < 0 ? -1 : 0);
+      a = .999 * a + .001 * g;
+      break;
+    }
+    case OptimizerKind::ftrl: { // l1 .02, l2 .03, shrinkage .04, beta .1, power -.7
+      a += g * g;
+      const double sigma = (std::pow(a, .7) - std::pow(before, .7)) / r;
+      b += g + 2 * .04 * w - sigma * w;
+      const double z = b > .02 ? .02 - b : b < -.02 ? -.02 - b : 0;
+      w = z / (2 * (.03 + .1 / (2 * r)) + std::pow(a, .7) / r);
+      break;
+    }
+    case OptimizerKind::lamb: {
+      a = .9 * a + .1 * g;
+      b = .999 * b + .001 * g * g;
+      const double d = a / (1 - std::pow(.9, t)) / (std::sqrt(b / (1 - std::pow(.999, t))) + eps);
+      w -= r * std::fabs(w) / std::fabs(d) * d; // of one number: as long as itself
+      break;
+    }
+    default:
+      break;
+    }
+  }
+};
+
+void adaptive_formulas() {
+  for (OptimizerKind k :
+       {OptimizerKind::adagrad, OptimizerKind::adadelta, OptimizerKind::adamax,
+        OptimizerKind::nadam, OptimizerKind::lion, OptimizerKind::ftrl, OptimizerKind::lamb}) {
+    OptimizerOptions options = kind(k);
+    options.l1 = .02;
+    options.l2 = .03;
+    options.l2_shrinkage = .04;
+    options.beta = .1;
+    options.power = -.7;
+    Optimized o(options, {.7});
+    Scalar scalar;
+    for (int t = 1; t <= 20; ++t) {
+      const double g = std::sin(3.0 * t) / t;
+      o.update({g}, .05);
+      scalar.step(k, g, .05, t);
+      CHECK(near(o.w[0], scalar.w, 1e-13));
+    }
+  }
+  Optimized unmoved(kind(OptimizerKind::ftrl), {.7}); // its formula divides by the rate
+  unmoved.update({1}, 0);
+  CHECK(unmoved.w[0] == .7);
+  Optimized at_zero(kind(OptimizerKind::lamb), {0}); // a length of 0 gives no ratio
+  at_zero.update({1}, .1);
+  CHECK(near(at_zero.w[0], -.1, 1e-7));
+}
+
 std::vector<Weight<double>> gradients(const std::vector<Vector> &all) {
   std::vector<Weight<double>> weights(all.size() + 1); // the last has none
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -142,6 +230,41 @@ void clipping() {
   w = gradients({{3, -4, .1}});
   clip_gradients(options, w);
   CHECK(w[0].gradient[0] == .5 && w[0].gradient[1] == -.5 && w[0].gradient[2] == .1);
+}
+
+// Gradients of three steps make one update, whose mean is clipped; the weights
+// are averaged after every step and set to that mean after every second update.
+void accumulated_and_averaged() {
+  OptimizerOptions options;
+  options.accumulation = 3;
+  options.clipvalue = .5;
+  options.ema_momentum = .8;
+  options.ema_overwrite = 2;
+  CHECK(slot_names(options) == (std::vector<std::string>{"average", "gradient_accumulator"}));
+  Vector w = {1, -2}, mean(2, 0), sum(2, 0);
+  std::vector<UpdatedWeight<double>> targets(2);
+  targets[0].data = w.data();
+  targets[0].size = 2;
+  targets[0].slots = {mean.data(), sum.data()};
+  Vector expected = w, average(2, 0), total(2, 0);
+  for (int step = 1; step <= 6; ++step) {
+    const Vector g = {.1 * step, -step * 1.0};
+    std::vector<Weight<double>> weights = gradients({g});
+    finish_step(options, step, .1, weights, targets);
+    const double kept = step <= 3 ? 0 : .8; // before the first update there is nothing to keep
+    for (std::size_t i = 0; i < 2; ++i) {
+      total[i] += g[i];
+      if (step % 3 == 0) {
+        expected[i] -= .1 * std::min(std::max(total[i] / 3, -.5), .5);
+        total[i] = 0;
+      }
+      average[i] = kept * average[i] + (1 - kept) * expected[i];
+      if ((step - 1) / 3 == 1)
+        expected[i] = average[i];
+      CHECK(near(w[i], expected[i], 1e-14) && near(mean[i], average[i], 1e-14) &&
+            near(sum[i], total[i], 1e-14));
+    }
+  }
 }
 
 // A dense layer [3] -> [2] on ten samples.
@@ -310,6 +433,46 @@ void functions() {
   CHECK(near(s.program.run().weights[0].gradient[3], gradient, 1e-12));
 }
 
+// A program of truth and prediction: the squares of their difference.
+ProgramPlan squares() {
+  ProgramPlan p;
+  p.values = 4;
+  p.nodes.resize(2);
+  p.nodes[0].op = "binary";
+  p.nodes[0].options.texts["operation"] = "subtract";
+  p.nodes[0].links.inputs = {0, 1};
+  p.nodes[0].links.outputs = {2};
+  p.nodes[1].op = "unary";
+  p.nodes[1].options.texts["operation"] = "square";
+  p.nodes[1].links.inputs = {2};
+  p.nodes[1].links.outputs = {3};
+  p.inputs = {0, 1};
+  p.outputs = {3};
+  p.output_masks = {-1};
+  return p;
+}
+
+void programs() {
+  Setting s;
+  const std::vector<Index> rows = {4, 8, 2};
+  s.plan.metrics.resize(2);
+  s.plan.metrics[0].options = metric_of_name("mean_squared_error");
+  s.plan.metrics[1] = s.plan.metrics[0];
+  const StepResult expected = s.run(rows, true);
+  const double gradient = s.program.run().weights[0].gradient[3];
+  s.plan.losses[0].custom = values_of_program<double>(squares(), {2}, {2});
+  s.plan.metrics[1].custom = values_of_program<double>(squares(), {2}, {2});
+  CHECK(s.plan.losses[0].custom && !s.plan.metrics[0].custom);
+  const StepResult result = s.run(rows, true);
+  CHECK(near(result.loss.sum, expected.loss.sum, 1e-12));
+  CHECK(near(result.metrics[1][0] / result.metrics[1][1],
+             expected.metrics[0][0] / expected.metrics[0][1], 1e-12));
+  CHECK(near(s.program.run().weights[0].gradient[3], gradient, 1e-12));
+  // sizes that are not those of the program
+  s.plan.losses[0].custom = values_of_program<double>(squares(), {3}, {3});
+  CHECK_THROWS(s.run(rows, true), std::invalid_argument);
+}
+
 void wrong_shapes() {
   Setting s;
   s.columns.targets = {2};
@@ -330,11 +493,14 @@ void not_finite() {
 int main() {
   known_values();
   formulas();
+  adaptive_formulas();
   clipping();
+  accumulated_and_averaged();
   one_step();
   reductions();
   batches();
   functions();
+  programs();
   wrong_shapes();
   not_finite();
   return attentive_test::finish("test_training");

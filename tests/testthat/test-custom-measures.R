@@ -24,7 +24,9 @@ for (name in names(pairs)) {
     for (dtype in c("float64", "float32")) {
       results <- lapply(pairs[[name]], function(loss) {
         model <- masked_model(dtype, table)
-        metric <- if (is.function(loss) && !is.object(loss)) custom_metric("m", loss) else {
+        metric <- if (is.function(loss) && !is.object(loss)) {
+          custom_metric("m", loss)
+        } else {
           m <- as_metric(loss)
           environment(m)$measure$name <- "m"
           m
