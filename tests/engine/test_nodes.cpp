@@ -350,6 +350,12 @@ void test_layer_normalization() {
     check_gradients(c, dice);
     check_batch<float>(c);
   }
+  NodeCase unit = one_input("layer_normalization", {2, 3}, dice); // to length 1
+  unit.options.texts["statistics"] = "sum_square";
+  unit.options.numbers["epsilon"] = {1e-24};
+  unit.inputs[0] = {1, 2, 2, 0, -3, 4};
+  CHECK(near(run_node<double>(unit).output, {1 / 3., 2 / 3., 2 / 3., 0, -.6, .8}, 1e-14));
+  check_gradients(unit, dice);
   NodeCase wide = one_input("layer_normalization", {9, 70, 33}, dice); // several parts of rows
   wide.weights = {draw(dice, 33), draw(dice, 33)};
   check_gradients(wide, dice);
