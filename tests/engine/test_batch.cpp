@@ -15,7 +15,7 @@ namespace {
 
 constexpr Index kSamples = 700, kWidth = 128;
 
-// Two dense layers with dropout between them.
+// Two dense layers with dropout between them, and the mask of rows that are not 0.
 ProgramPlan plan() {
   ProgramPlan p;
   p.values = 4;
@@ -33,9 +33,15 @@ ProgramPlan plan() {
     }
     p.nodes.push_back(node);
   }
+  ProgramNode mask;
+  mask.op = "step_mask";
+  mask.links.inputs = {0};
+  mask.links.outputs = {p.values++};
+  mask.links.mask_outputs = {p.masks++};
+  p.nodes.push_back(mask);
   p.inputs = {0};
   p.outputs = {3};
-  p.output_masks = {-1};
+  p.output_masks = {0};
   return p;
 }
 
@@ -49,6 +55,8 @@ template <class T> struct Setting {
     column.dims = {kSamples, kWidth};
     column.data = Buffer<T>(kSamples * kWidth);
     fill_normal(1, 1, 0, 1, column.data.data(), column.data.size());
+    for (Index row = 0; row < kSamples; row += 7)
+      std::fill_n(column.data.data() + row * kWidth, kWidth, T(0));
     data.columns.push_back(std::move(column));
     for (Index size : {kWidth * kWidth, kWidth, kWidth * 3, Index{3}}) {
       weights.emplace_back(static_cast<std::size_t>(size));
@@ -90,6 +98,10 @@ template <class T> std::vector<T> in_parts(int threads, Index count) {
   Batch<T> batch(s.program, s.data, rows.data(), count);
   CHECK(batch.parts() > 1);
   batch.forward();
+  const MaskValue &mask = *batch.output_mask(0);
+  CHECK(mask.dims == Dims{count});
+  for (Index i = 0; i < count; ++i)
+    CHECK(mask.data[i] == (rows[static_cast<std::size_t>(i)] % 7 != 0));
   batch.begin_backward();
   return gather(s, batch.output(0), [&] { batch.backward(); });
 }
@@ -134,10 +146,41 @@ void predictions() {
   CHECK(predict_rows(s.program, s.data, {}, 4)[0].dims.empty());
 }
 
+// A program that looks at its whole batch predicts in the batches that are asked for.
+void whole_batches() {
+  ProgramPlan p;
+  p.values = 2;
+  ProgramNode node;
+  node.op = "function";
+  node.links.inputs = {0};
+  node.links.outputs = {1};
+  auto size = std::make_shared<NodeFunction>(); // of the batch, for each sample
+  size->shape = [](const std::vector<Dims> &dims) { return Dims{dims[0][0]}; };
+  size->forward = [](const std::vector<Array> &in) {
+    const Index batch = in[0].dims[0];
+    return Array{{batch}, Buffer<double>(batch, static_cast<double>(batch))};
+  };
+  node.options.function = size;
+  p.nodes = {node};
+  p.inputs = {0};
+  p.outputs = {1};
+  p.output_masks = {-1};
+  Setting<double> s(2);
+  Program<double> program(p);
+  const std::vector<Prediction<double>> sizes = predict_rows(program, s.data, some_rows(5), 3);
+  const std::vector<double> expected = {3, 3, 3, 2, 2};
+  CHECK(sizes[0].dims == Dims{5} &&
+        std::equal(expected.begin(), expected.end(), sizes[0].data.data()));
+  size->shape = [](const std::vector<Dims> &) { return Dims(); };
+  size->forward = [](const std::vector<Array> &) { return Array{{}, Buffer<double>(1, 0.0)}; };
+  CHECK_THROWS(predict_rows(program, s.data, some_rows(4), 4), std::invalid_argument);
+}
+
 } // namespace
 
 int main() {
   parts();
   predictions();
+  whole_batches();
   return attentive_test::finish("test_batch");
 }

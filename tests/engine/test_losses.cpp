@@ -213,6 +213,9 @@ void labels() {
     CHECK_THROWS(values<double>(c), std::invalid_argument);
     CHECK_THROWS(values<float>(c), std::invalid_argument);
   }
+  Case focal{loss("categorical_focal_crossentropy"), {0, 1, 0}, {.2, .3, .5}, {1}, 3};
+  focal.options.alpha = {.1, .2};
+  CHECK_THROWS(values<double>(focal), std::invalid_argument); // two numbers for three classes
   // far logits do not overflow
   Case c{loss("sparse_categorical_crossentropy", true), {0}, {1e4, -1e4, 0}, {1}, 3};
   CHECK(values<double>(c)[0] == 0 && values<float>(c)[0] == 0);
@@ -278,6 +281,7 @@ void metrics() {
   CHECK(metric("top_k_categorical_accuracy", {0, 0, 1, 0, 1, 0}, {.1, .9, .8, .05, .95, 0}, 3, 2) ==
         (V{1, 1}));
   CHECK(metric("mean_squared_error", {0, 0}, {1, 3}, 2) == (V{5}));
+  CHECK(near(metric("cosine_proximity", {3, 4}, {4, 3}, 2)[0], .96, 1e-7));
   CHECK_THROWS(metric("nothing", {}, {}, 1), std::invalid_argument);
 }
 

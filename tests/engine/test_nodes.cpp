@@ -350,6 +350,12 @@ void test_layer_normalization() {
     check_gradients(c, dice);
     check_batch<float>(c);
   }
+  NodeCase unit = one_input("layer_normalization", {2, 3}, dice); // to length 1
+  unit.options.texts["statistics"] = "sum_square";
+  unit.options.numbers["epsilon"] = {1e-24};
+  unit.inputs[0] = {1, 2, 2, 0, -3, 4};
+  CHECK(near(run_node<double>(unit).output, {1 / 3., 2 / 3., 2 / 3., 0, -.6, .8}, 1e-14));
+  check_gradients(unit, dice);
   NodeCase wide = one_input("layer_normalization", {9, 70, 33}, dice); // several parts of rows
   wide.weights = {draw(dice, 33), draw(dice, 33)};
   check_gradients(wide, dice);
@@ -700,6 +706,30 @@ void test_masks() {
   CHECK(run_node<float>(joined).mask == Numbers({1, 0, 0, 0}));
 }
 
+// A gradient that is no number reaches only the values that its query sees.
+void test_hidden_gradients() {
+  Dice dice(1, 15);
+  NodeCase c;
+  c.op = "additive_attention";
+  c.options.numbers["causal"] = {1};
+  for (int i = 0; i < 3; ++i) { // query, value, key
+    c.dims.push_back({1, 2, 3});
+    c.inputs.push_back(draw(dice, 6));
+  }
+  c.weights = {draw(dice, 3), {}, {}};
+  const auto score = [&](std::size_t t, std::size_t s) {
+    double sum = 0;
+    for (std::size_t j = 0; j < 3; ++j)
+      sum += c.weights[0][j] * std::tanh(c.inputs[0][t * 3 + j] + c.inputs[2][s * 3 + j]);
+    return std::exp(sum);
+  };
+  const double weight = score(1, 1) / (score(1, 0) + score(1, 1));
+  const NodeResult result = run_node<double>(c, {NAN, 1, INFINITY, 2, -1, 3});
+  const Numbers &d_value = result.d_inputs[1];
+  CHECK(std::isnan(d_value[0]) && std::isinf(d_value[2]));
+  CHECK(near({d_value.begin() + 3, d_value.end()}, {2 * weight, -weight, 3 * weight}, 1e-13));
+}
+
 // ---- Dropout -----------------------------------------------------------------------------
 
 void test_dropout() {
@@ -839,5 +869,6 @@ int main() {
   test_pooling();
   test_activity_penalty();
   test_masks();
+  test_hidden_gradients();
   return finish("test_nodes");
 }

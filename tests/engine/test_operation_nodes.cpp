@@ -276,6 +276,9 @@ void test_fill() {
   const NodeResult result = run_node<double>(c);
   CHECK(result.dims == Dims({5, 2}));
   CHECK(result.output == Numbers({3, 2, 1, 0, -1, -2, -3, -4, -5, -6}));
+  c.options.numbers["numbers"] = {1, 0, 0, 6, 0, 0}; // from the size of axis 0 on
+  CHECK(run_node<double>(c, Numbers(10, 1.0)).output ==
+        Numbers({2, 1, 0, -1, -2, -3, -4, -5, -6, -7}));
   NodeCase reshaped = case_of("reshape", {{2, 6}}, dice);
   reshaped.options.numbers["sizes"] = {0, 3, 0, 6, 0, 0, 0, -1, 0, 6, 0, 0};
   CHECK(run_node<double>(reshaped).dims == Dims({3, 4}));
@@ -330,6 +333,20 @@ void test_functions() {
   CHECK(near(run_node<float>(c).output, {-2, 0, 0, 2, 1, NAN}, 0));
   c.options.texts["operation"] = "sign";
   CHECK(near(run_node<float>(c).output, {-1, -1, 1, 1, 1, NAN}, 0));
+  c.options.texts["operation"] = "floor";
+  CHECK(near(run_node<float>(c).output, {-3, -1, 0, 1, 1, NAN}, 0));
+  CHECK(run_node<double>(c, Numbers(6, 1.0)).d_inputs[0] == Numbers(6, 0.0));
+  c.options.texts["operation"] = "ceil";
+  CHECK(near(run_node<float>(c).output, {-2, 0, 1, 2, 2, NAN}, 0));
+  NodeCase odd = c;
+  odd.inputs[0] = {0, 1, -2, NAN, INFINITY, -INFINITY};
+  const std::vector<std::pair<std::string, Numbers>> asked = {{"logical_not", {1, 0, 0, 0, 0, 0}},
+                                                              {"isinf", {0, 0, 0, 0, 1, 1}},
+                                                              {"isfinite", {1, 1, 1, 0, 0, 0}}};
+  for (const auto &one : asked) {
+    odd.options.texts["operation"] = one.first;
+    check_node(odd, run_node<float>(odd).output == one.second, "values");
+  }
   c.options.texts["operation"] = "isnan";
   CHECK(run_node<float>(c).output == Numbers({0, 0, 0, 0, 0, 1}));
 }

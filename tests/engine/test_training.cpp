@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check.h"
+#include "cpu.h"
 #include "optimizer.h"
 #include "random.h"
 #include "training.h"
@@ -473,6 +474,61 @@ void programs() {
   CHECK_THROWS(s.run(rows, true), std::invalid_argument);
 }
 
+// One value for the whole batch counts as often as the batch has samples.
+void one_value_for_all() {
+  Setting s;
+  const std::vector<Index> rows = {4, 8, 2};
+  s.plan.metrics.resize(1);
+  s.plan.metrics[0].custom.values = [](const DatasetColumn<double> &, const Value<double> &p,
+                                       const Execution &) {
+    Array values{{}, Buffer<double>(1)};
+    values.data[0] = p.data[0];
+    return values;
+  };
+  s.plan.losses[0].custom = s.plan.metrics[0].custom;
+  const StepResult result = s.run(rows, false);
+  const double first = s.prediction(4, 0);
+  CHECK(near(result.metrics[0][0] / result.metrics[0][1], first, 1e-14));
+  CHECK(near(result.loss.sum / result.loss.weight, first, 1e-14));
+  CHECK_THROWS(s.run(rows, true), std::invalid_argument); // it has no gradient
+}
+
+// Labels that are ignored count neither in the sum nor in the number of samples.
+void ignored_labels() {
+  Setting s;
+  DatasetColumn<double> &labels = s.data.columns[2];
+  for (Index i = 0; i < 10; ++i)
+    labels.data[i] = static_cast<double>(i % 3 == 0 ? 7 : i % 2);
+  s.columns.targets = {2};
+  s.plan.losses[0].options.kind = LossKind::sparse_categorical_crossentropy;
+  s.plan.losses[0].options.from_logits = true;
+  s.plan.losses[0].options.ignore_class = 7;
+  const std::vector<Index> rows = {0, 1, 2, 3, 4};
+  const StepResult result = s.run(rows, true);
+  double sum = 0;
+  for (Index row : {1, 2, 4}) {
+    const double a = std::exp(s.prediction(row, 0)), b = std::exp(s.prediction(row, 1));
+    sum -= std::log((labels.data[row] == 0 ? a : b) / (a + b));
+  }
+  CHECK(near(result.loss.sum / result.loss.weight, sum / 3, 1e-13));
+}
+
+// Metrics that are no mean bring their sums, which add up over batches.
+void metrics_by_sums() {
+  Setting s;
+  s.plan.metrics.resize(1);
+  s.plan.metrics[0].options = metric_of_name("regression");
+  std::vector<Index> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const StepResult whole = s.run(rows, false);
+  double error = 0;
+  for (Index row : rows)
+    error += std::pow(s.prediction(row, 1) - s.data.columns[1].data[row * 2 + 1], 2);
+  CHECK(whole.metrics[0].size() == 9 && near(whole.metrics[0][5], error, 1e-12));
+  const StepResult parts = evaluate_rows(s.program, s.plan, s.data, s.columns, rows, 3);
+  for (std::size_t i = 0; i < 9; ++i)
+    CHECK(near(parts.metrics[0][i], whole.metrics[0][i], 1e-12));
+}
+
 void wrong_shapes() {
   Setting s;
   s.columns.targets = {2};
@@ -491,9 +547,12 @@ void not_finite() {
 } // namespace
 
 int main() {
-  known_values();
-  formulas();
-  adaptive_formulas();
+  for (Level level : available_levels()) {
+    set_level(level_name(level));
+    known_values();
+    formulas();
+    adaptive_formulas();
+  }
   clipping();
   accumulated_and_averaged();
   one_step();
@@ -501,6 +560,9 @@ int main() {
   batches();
   functions();
   programs();
+  one_value_for_all();
+  ignored_labels();
+  metrics_by_sums();
   wrong_shapes();
   not_finite();
   return attentive_test::finish("test_training");
