@@ -401,3 +401,38 @@ test_that("a call is told the masks as Keras tells them", {
   set_weights(copy, get_weights(model))
   expect_same(copy(x)[[1]], answers[[1]])
 })
+
+test_that("a class may say its own shapes", {
+  layer_halves <- Layer("Halves",
+    call = function(inputs) list(inputs[, 1:2], inputs[, 3:4]),
+    compute_output_shape = function(input_shape) {
+      half <- shape(input_shape[[1]], input_shape[[2]] / 2)
+      list(half, half)
+    }
+  )
+  expect_equal(lapply(layer_halves()$compute_output_shape(c(NA, 4)), as.integer), list(c(NA, 2L), c(NA, 2L)))
+  layer_sum <- Layer("Sum", call = function(inputs) op_sum(inputs, axis = -1), compute_output_shape = function(input_shape) input_shape[[1]])
+  layer <- layer_sum()
+  expect_equal(as.integer(layer$compute_output_shape(c(7, 4))), 7L)
+  expect_equal(as.vector(layer(wave(c(7, 4)))), rowSums(wave(c(7, 4))), tolerance = 1e-6)
+})
+
+test_that("a method sees the fields of its layer", {
+  seen <- NULL
+  layer_watched <- Layer("Watched",
+    build = function(input_shape) {
+      self$w <- self$add_weight(shape = list(input_shape[[2]]), initializer = "ones")
+      self$trainable <- FALSE
+      self$name <- "renamed"
+    },
+    call = function(inputs) {
+      seen <<- list(name = self$name, trainable = self[["trainable"]], weights = length(self$weights), nothing = self$nothing)
+      inputs * self$w
+    }
+  )
+  layer <- layer_watched()
+  expect_equal(layer(wave(c(2, 3))), wave(c(2, 3)), tolerance = 1e-6)
+  expect_identical(seen, list(name = "renamed", trainable = FALSE, weights = 1L, nothing = NULL))
+  expect_identical(layer$name, "renamed")
+  expect_length(layer$trainable_weights, 0)
+})

@@ -253,3 +253,16 @@ test_that("wrong calls of metrics are said", {
     expect_error(evaluate(model, matrix(0, 4, 2), y, verbose = 0), "several values", class = "attentive_error_argument")
   }
 })
+
+test_that("metric_huber() is the mean of its formula, and metrics know their names", {
+  y <- wave(c(4, 3))
+  p <- 3 * wave(c(4, 3), 0.7)
+  e <- abs(y - p)
+  rows <- rowMeans(ifelse(e <= 0.5, e^2 / 2, 0.5 * e - 0.125))
+  expect_equal(as.vector(metric_huber(y, p, delta = 0.5)), rows, tolerance = 1e-6)
+  metric <- metric_huber(delta = 0.5)
+  metric$update_state(y, p)
+  expect_equal(as.numeric(metric$result()), mean(rows), tolerance = 1e-6)
+  expect_true(all(c("name", "update_state", "result", "delta", "get_config") %in% names(metric)))
+  expect_true(all(c("name", "reduction", "delta") %in% names(loss_huber(delta = 0.5))))
+})

@@ -498,3 +498,16 @@ test_that("the table takes keras3's options and cuts no name", {
   expect_error(print(model, wide = TRUE), class = "attentive_error_name")
   expect_error(summary(model, expand_nested = 3), class = "attentive_error_argument")
 })
+
+test_that("the layer of an input, tensors and variables tell what they have", {
+  input <- keras_input(c(NA, 4), name = "tokens")
+  model <- keras_model(input, layer_dense(input, units = 2))
+  layer <- model$layers[[1]]
+  expect_identical(as.integer(layer$batch_shape), c(NA, NA, 4L))
+  expect_true("batch_shape" %in% names(layer))
+  expect_error(layer$units, class = "attentive_error_name")
+  expect_identical(names(input), c("shape", "dtype", "name", "ndim"))
+  expect_output(str(input), format(input), fixed = TRUE)
+  kernel <- model$weights[[1]]
+  expect_true(all(c("name", "shape", "dtype") %in% names(kernel)))
+})

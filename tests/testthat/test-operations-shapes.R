@@ -275,3 +275,16 @@ test_that("wrong calls end in classed errors", {
     expect_error(eval(calls[[i]]), class = paste0("attentive_error_", names(calls)[[i]]), info = deparse(calls[[i]]))
   }
 })
+
+test_that("products and places take the whole of what they are given", {
+  a <- wave(c(2, 3, 4))
+  b <- wave(c(3, 4, 5), 0.5)
+  expect_equal(op_tensordot(a, b), matrix(a, 2) %*% matrix(b, 12), tolerance = 1e-12) # the last two axes and the first two
+  expect_equal(op_tensordot(a, wave(c(4, 2)), axes = 1), array(matrix(a, 6) %*% wave(c(4, 2)), c(2, 3, 2)), tolerance = 1e-12)
+  expect_error(op_tensordot(a, b, axes = 4), class = "attentive_error_shape")
+  m <- matrix(c(5, 2, 7, 1, 9, 3), 2)
+  # without an axis places are counted row by row
+  expect_equal(as.vector(op_take_along_axis(m, c(2, 6, 1))), as.vector(t(m))[c(2, 6, 1)])
+  expect_identical(op_array(m), op_convert_to_tensor(m))
+  expect_equal(op_zeros_like(m), 0 * m)
+})
