@@ -53,6 +53,8 @@ test_that("with as many groups as heads it is multi-head attention, bit for bit"
       expect_same(b[[1]], a[[1]])
       expect_same(b[[2]], a[[2]])
       expect_same(group(x, y, use_causal_mask = TRUE), multi(x, y, use_causal_mask = TRUE))
+      gradients <- function(layer) unlist(get_gradients(layer, x, y, value_mask = mask, attention_mask = pairs), use.names = FALSE)
+      expect_same(gradients(group), gradients(multi))
     }
   }
 })
