@@ -91,11 +91,18 @@ private:
 
   void copy(const T *from, double *to, double factor) const {
     const Index size = axes_[2].size, step = axes_[2].from, stride = axes_[2].to;
+    Index k = 0;
+    if (stride == 1 && step == 1) {
+      constexpr Index kStep = 8; // a fixed length: compilers use vectors
+      for (; k + kStep <= size; k += kStep)
+        for (Index i = 0; i < kStep; ++i)
+          to[k + i] = static_cast<double>(from[k + i]) * factor;
+    }
     if (stride == 1)
-      for (Index k = 0; k < size; ++k)
+      for (; k < size; ++k)
         to[k] = static_cast<double>(from[k * step]) * factor;
     else
-      for (Index k = 0; k < size; ++k)
+      for (; k < size; ++k)
         to[k * stride] = static_cast<double>(from[k * step]) * factor;
   }
 };
