@@ -48,7 +48,7 @@ template <class T, class I, int kN> struct PlainVec {
   ATTENTIVE_INLINE V max(V a, V b) { return blend(reinterpret_cast<Bits>(a > b), a, b); }
   ATTENTIVE_INLINE V min(V a, V b) { return blend(reinterpret_cast<Bits>(a < b), a, b); }
   ATTENTIVE_INLINE Bits lanes_of_bits(std::uint32_t bits) {
-    Bits mask;
+    Bits mask{}; // or it looks uninitialized where the loop is not unrolled
     for (int i = 0; i < kN; ++i)
       mask[i] = -static_cast<I>((bits >> i) & 1u);
     return mask;
@@ -89,7 +89,7 @@ template <class T, class I, int kN> struct PlainVec {
   }
   ATTENTIVE_INLINE void transpose(const T *const *from, T *to, std::ptrdiff_t to_stride, T scale) {
     for (int i = 0; i < kN; ++i) {
-      V v;
+      V v{};
       for (int j = 0; j < kN; ++j)
         v[j] = from[j][i];
       store(to + i * to_stride, v * set(scale));
