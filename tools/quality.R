@@ -21,7 +21,7 @@ root <- package_root()
 setwd(root)
 
 # Limits in percent of the lines.
-limits <- c(R = 90, engine = 95)
+limits <- c(coverage = 90, engine = 95)
 
 say <- function(...) cat(sprintf(...), "\n", sep = "")
 # What each part gives: TRUE, FALSE, or NA where it could not be done.
@@ -113,8 +113,8 @@ unite_lines <- function(counts) {
 }
 
 # Prints the shares of the files that are too low, the lowest first, and that of all.
-report <- function(part, what, lines, keep) {
-  limit <- limits[[what]]
+report <- function(part, lines, keep) {
+  limit <- limits[[part]]
   if (!is.null(keep)) utils::write.csv(lines, file.path(keep, paste0(part, ".csv")), row.names = FALSE)
   if (nrow(lines) == 0L) {
     say("%s: nothing was counted", part)
@@ -165,7 +165,7 @@ coverage <- function(keep) {
   counts <- counts[counts$file != "RcppExports.R", ]
   never <- setdiff(sprintf("%s (%s)", counts$fun, counts$file), sprintf("%s (%s)", counts$fun, counts$file)[counts$run])
   if (length(never) > 0L) cat(sprintf("  never called: %s\n", never), sep = "")
-  report("coverage", "R", unite_lines(counts), keep) && failed == 0L
+  report("coverage", unite_lines(counts), keep) && failed == 0L
 }
 
 engine <- function(keep) {
@@ -173,8 +173,7 @@ engine <- function(keep) {
   build <- work_folder("engine", keep)
   if (is.null(keep)) on.exit(unlink(build, recursive = TRUE))
   unlink(list.files(build, "[.]gcda$", recursive = TRUE, full.names = TRUE))
-  # so compiled, the vectors of the portable kernels, which are filled one by one, look uninitialized
-  Sys.setenv(CXXFLAGS = "-O1 --coverage -Wno-maybe-uninitialized", ATTENTIVE_BUILD = build)
+  Sys.setenv(CXXFLAGS = "-O1 --coverage", ATTENTIVE_BUILD = build)
   if (!nzchar(Sys.getenv("ATTENTIVE_CONFIGS"))) Sys.setenv(ATTENTIVE_CONFIGS = "300") # enough to meet every line
   log <- file.path(build, "log")
   # test_bits waits until many threads are at work together, which takes long while lines are counted; those that it runs other tests run, too
@@ -188,7 +187,7 @@ engine <- function(keep) {
   # Headers are counted in whichever object the linker took their functions from, but which of them are the engine's its own objects say: the naive
   # transcriptions are only there to be compared with.
   own <- unique(counts$file[startsWith(counts$object, "src_")])
-  report("engine", "engine", unite_lines(counts[counts$file %in% own, ]), keep) && status == 0L
+  report("engine", unite_lines(counts[counts$file %in% own, ]), keep) && status == 0L
 }
 
 # The lines of src/engine that one object has, and whether they were run. What no program links has no counts: its notes alone say which lines it has.
