@@ -3,7 +3,6 @@
 // are compared with.
 #pragma once
 
-#include "dual.h"
 #include "layer_problem.h"
 
 namespace attentive_test {
@@ -22,27 +21,9 @@ template <class T> T loss_naive(const LayerProblem &p, const Leaves<T> &leaves) 
   return loss;
 }
 
-// d loss / d every leaf, in the precision of Real. Kernels and inputs are
-// taken N numbers at a time.
+// d loss / d every leaf, in the precision of Real.
 template <class Real> Leaves<Real> gradient_oracle(const LayerProblem &p) {
-  constexpr int N = 8;
-  using Scalar = Dual<Real, N>;
-  Leaves<Scalar> leaves = convert<Scalar>(p.leaves);
-  Leaves<Real> gradient;
-  for (std::vector<Scalar> &leaf : leaves) {
-    gradient.emplace_back();
-    for (std::size_t first = 0; first < leaf.size(); first += N) {
-      const std::size_t lanes = std::min<std::size_t>(N, leaf.size() - first);
-      for (std::size_t lane = 0; lane < lanes; ++lane)
-        leaf[first + lane].d[lane] = 1;
-      const Scalar loss = loss_naive(p, leaves);
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        leaf[first + lane].d[lane] = 0;
-        gradient.back().push_back(loss.d[lane]);
-      }
-    }
-  }
-  return gradient;
+  return gradient_by_duals<Real>(p.leaves, [&](const auto &leaves) { return loss_naive(p, leaves); });
 }
 
 // The same by the textbook's backward pass, in the precision of T: for layers

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "generate.h"
+#include "leaves.h"
 #include "multi_head_attention_naive.h"
 
 namespace attentive_test {
@@ -35,22 +36,10 @@ inline const char *leaf_name(int leaf) {
   return names[leaf];
 }
 
-template <class T> using Leaves = std::vector<std::vector<T>>; // by Leaf
-
-template <class To, class From> Leaves<To> convert(const Leaves<From> &leaves) {
-  Leaves<To> result;
-  for (const std::vector<From> &leaf : leaves) {
-    result.emplace_back();
-    for (From x : leaf)
-      result.back().push_back(static_cast<To>(x));
-  }
-  return result;
-}
-
 struct LayerProblem {
   Configuration c; // its scale is not used: a layer has its own
   MultiHeadSizes sizes;
-  Leaves<double> leaves;
+  Leaves<double> leaves; // by Leaf
   std::vector<double> upstream;        // [N, T, E]
   std::vector<double> scores_upstream; // [N, H, T, S], or empty
 

@@ -72,12 +72,10 @@ template <class T> LayerForward<T> textbook_layer(const LayerProblem &p) {
   return result;
 }
 
-// Numbers that both types can hold.
 void round_to_float(LayerProblem &p) {
-  p.leaves = convert<double>(convert<float>(p.leaves));
-  for (std::vector<double> *x : {&p.upstream, &p.scores_upstream})
-    for (double &value : *x)
-      value = static_cast<double>(static_cast<float>(value));
+  attentive_test::round_to_float(p.leaves);
+  attentive_test::round_to_float(p.upstream);
+  attentive_test::round_to_float(p.scores_upstream);
 }
 
 template <class T>

@@ -9,14 +9,13 @@
 #include "compare.h"
 #include "coverage.h"
 #include "cpu.h"
-#include "dual.h"
+#include "leaves.h"
 
 using namespace attentive_test;
 
 namespace {
 
 enum Leaf { kQuery, kKey, kValue, kScale, kInside, kOutside, kLeaves };
-template <class T> using Leaves = std::vector<std::vector<T>>;
 
 struct Case {
   Configuration c;
@@ -34,12 +33,6 @@ std::vector<double> draw_numbers(const Configuration &c, std::uint64_t stream, I
         2 * random_uniform(derive_key(c.seed, c.number), stream, static_cast<std::uint64_t>(i)) -
         1);
   return x;
-}
-
-// Numbers that both types can hold.
-void round_to_float(std::vector<double> &numbers) {
-  for (double &x : numbers)
-    x = static_cast<double>(static_cast<float>(x));
 }
 
 Limits large_problems() {
@@ -80,9 +73,8 @@ Case draw_case(std::uint64_t seed, std::uint64_t number, bool dot, const Limits 
   if (c.poison == Poison::none && dice.chance(0.4))
     result.scores_upstream =
         draw_numbers(c, 321, c.shape.elements() * c.shape.queries * c.shape.keys);
-  for (Leaves<double> *group : {&result.leaves, &result.direction})
-    for (std::vector<double> &numbers : *group)
-      round_to_float(numbers);
+  round_to_float(result.leaves);
+  round_to_float(result.direction);
   round_to_float(result.upstream);
   round_to_float(result.scores_upstream);
   return result;
@@ -141,38 +133,14 @@ template <class T> std::vector<T> losses_naive(const Case &x, const Leaves<T> &l
   return losses;
 }
 
-template <class T> Leaves<T> leaves_of(const Case &x) {
-  Leaves<T> leaves;
-  for (const std::vector<double> &leaf : x.leaves) {
-    leaves.emplace_back();
-    for (double number : leaf)
-      leaves.back().push_back(static_cast<T>(number));
-  }
-  return leaves;
-}
-
 // Every derivative by the textbook, exact to the rounding of Real.
 template <class Real> Leaves<Real> gradient_naive(const Case &x) {
-  constexpr int N = 8; // numbers at a time
-  using Scalar = Dual<Real, N>;
-  Leaves<Scalar> leaves = leaves_of<Scalar>(x);
-  Leaves<Real> gradient;
-  for (std::vector<Scalar> &leaf : leaves) {
-    gradient.emplace_back();
-    for (std::size_t first = 0; first < leaf.size(); first += N) {
-      const std::size_t lanes = std::min<std::size_t>(N, leaf.size() - first);
-      for (std::size_t lane = 0; lane < lanes; ++lane)
-        leaf[first + lane].d[lane] = 1;
-      Scalar loss(0);
-      for (const Scalar &part : losses_naive(x, leaves))
-        loss += part;
-      for (std::size_t lane = 0; lane < lanes; ++lane) {
-        leaf[first + lane].d[lane] = 0;
-        gradient.back().push_back(loss.d[lane]);
-      }
-    }
-  }
-  return gradient;
+  return gradient_by_duals<Real>(x.leaves, [&](const auto &leaves) {
+    auto loss = typename std::decay_t<decltype(leaves)>::value_type::value_type(0);
+    for (const auto &part : losses_naive(x, leaves))
+      loss += part;
+    return loss;
+  });
 }
 
 // <gradient, direction> for each leaf, likewise, and what it is the sum of: the
@@ -182,7 +150,7 @@ struct Derivatives {
 };
 template <class Real> Derivatives derivatives_naive(const Case &x) {
   using Scalar = Dual<Real, kLeaves>;
-  Leaves<Scalar> leaves = leaves_of<Scalar>(x);
+  Leaves<Scalar> leaves = convert<Scalar>(x.leaves);
   for (std::size_t leaf = 0; leaf < kLeaves; ++leaf)
     for (std::size_t i = 0; i < leaves[leaf].size(); ++i)
       leaves[leaf][i].d[leaf] = static_cast<Real>(x.direction[leaf][i]);
@@ -220,21 +188,15 @@ double largest_score(const Case &x) {
   return largest;
 }
 
-template <class T> std::vector<T> as(const std::vector<double> &x) {
-  std::vector<T> result;
-  for (double number : x)
-    result.push_back(static_cast<T>(number));
-  return result;
-}
-
 // Without the score's own gradients where they are not wanted: they keep their -1.
 template <class T> Leaves<T> engine(const Case &x, int threads, bool wants_score = true) {
   const AttentionShape &a = x.c.shape;
-  const Leaves<T> leaves = leaves_of<T>(x);
+  const Leaves<T> leaves = convert<T>(x.leaves);
   Leaves<T> gradient;
   for (const std::vector<T> &leaf : leaves)
     gradient.emplace_back(leaf.size(), T(-1));
-  const std::vector<T> upstream = as<T>(x.upstream), scores_upstream = as<T>(x.scores_upstream);
+  const Leaves<T> given = convert<T>(Leaves<double>{x.upstream, x.scores_upstream});
+  const std::vector<T> &upstream = given[0], &scores_upstream = given[1];
   const T *d_scores = scores_upstream.empty() ? nullptr : scores_upstream.data();
   const PlainInputs<T> inputs{leaves[kQuery].data(), leaves[kKey].data(), leaves[kValue].data()};
   const PlainGradients<T> to{gradient[kQuery].data(), gradient[kKey].data(),
