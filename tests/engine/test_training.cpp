@@ -396,13 +396,20 @@ void reductions() {
   CHECK(near(s.run(rows, false).losses[0].sum / 2, 2 * mean / weight, 1e-12));
 }
 
+// All rows with one metric, at once and in batches.
+struct Measured {
+  StepResult whole, parts;
+};
+Measured measure(Setting &s, const char *metric, Index batch_size) {
+  s.plan.metrics.resize(1);
+  s.plan.metrics[0].options = metric_of_name(metric);
+  const std::vector<Index> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  return {s.run(rows, false), evaluate_rows(s.program, s.plan, s.data, s.columns, rows, batch_size)};
+}
+
 void batches() {
   Setting s;
-  s.plan.metrics.resize(1);
-  s.plan.metrics[0].options = metric_of_name("mean_squared_error");
-  std::vector<Index> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-  const StepResult whole = s.run(rows, false);
-  const StepResult parts = evaluate_rows(s.program, s.plan, s.data, s.columns, rows, 4);
+  const auto [whole, parts] = measure(s, "mean_squared_error", 4);
   CHECK(near(whole.loss.sum, parts.loss.sum, 1e-12) && parts.loss.weight == 10);
   CHECK(near(whole.metrics[0][0], parts.metrics[0][0], 1e-12));
   CHECK(near(whole.metrics[0][0], whole.loss.sum, 1e-12));
@@ -516,15 +523,11 @@ void ignored_labels() {
 // Metrics that are no mean bring their sums, which add up over batches.
 void metrics_by_sums() {
   Setting s;
-  s.plan.metrics.resize(1);
-  s.plan.metrics[0].options = metric_of_name("regression");
-  std::vector<Index> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
-  const StepResult whole = s.run(rows, false);
+  const auto [whole, parts] = measure(s, "regression", 3);
   double error = 0;
-  for (Index row : rows)
+  for (Index row = 0; row < 10; ++row)
     error += std::pow(s.prediction(row, 1) - s.data.columns[1].data[row * 2 + 1], 2);
   CHECK(whole.metrics[0].size() == 9 && near(whole.metrics[0][5], error, 1e-12));
-  const StepResult parts = evaluate_rows(s.program, s.plan, s.data, s.columns, rows, 3);
   for (std::size_t i = 0; i < 9; ++i)
     CHECK(near(parts.metrics[0][i], whole.metrics[0][i], 1e-12));
 }
