@@ -175,8 +175,8 @@ layer_from_class <- function(constructor, config, custom_objects = NULL) {
   config[inner] <- lapply(config[inner], from_config, custom_objects = custom_objects)
   layer <- do.call(constructor, config, quote = TRUE)
   if (is.character(rest$name)) {
-    inner <- layer_self(layer)
-    inner$name <- rest$name
+    self <- layer_self(layer)
+    self$name <- rest$name
   }
   if (isFALSE(rest$trainable)) layer$trainable <- FALSE
   layer
