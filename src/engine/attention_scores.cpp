@@ -91,13 +91,19 @@ private:
 
   void copy(const T *from, double *to, double factor) const {
     const Index size = axes_[2].size, step = axes_[2].from, stride = axes_[2].to;
-    constexpr Index kStep = 8; // side by side, a fixed length: compilers use vectors
     Index k = 0;
-    for (; step == 1 && stride == 1 && k + kStep <= size; k += kStep)
-      for (Index i = 0; i < kStep; ++i)
-        to[k + i] = static_cast<double>(from[k + i]) * factor;
-    for (; k < size; ++k)
-      to[k * stride] = static_cast<double>(from[k * step]) * factor;
+    if (stride == 1 && step == 1) {
+      constexpr Index kStep = 8; // a fixed length: compilers use vectors
+      for (; k + kStep <= size; k += kStep)
+        for (Index i = 0; i < kStep; ++i)
+          to[k + i] = static_cast<double>(from[k + i]) * factor;
+    }
+    if (stride == 1) // with a loop of its own: 3 to 6 % of all scores
+      for (; k < size; ++k)
+        to[k] = static_cast<double>(from[k * step]) * factor;
+    else
+      for (; k < size; ++k)
+        to[k * stride] = static_cast<double>(from[k * step]) * factor;
   }
 };
 
