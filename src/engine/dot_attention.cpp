@@ -71,12 +71,12 @@ template <class T> struct Upstream {
 template <class T>
 Buffer<T> scaled_rows(const T *x, Index rows, Index size, Index more, T factor, T last) {
   Buffer<T> to(checked_product(rows, size + more));
-  T *at = to.data();
-  for (Index row = 0; row < rows; ++row) {
+  for (Index at = 0; at < to.size(); at += size + more, x += size) {
+    T *row = to.data() + at;
     for (Index i = 0; i < size; ++i)
-      *at++ = factor * x[row * size + i];
+      row[i] = factor * x[i];
     if (more != 0)
-      *at++ = last;
+      row[size] = last;
   }
   return to;
 }
