@@ -275,7 +275,8 @@ abort_operation <- function(name, call = NULL) {
 #' @export
 mean.attentive_tensor <- function(x, ...) abort_operation("mean()", environment())
 
-#' @exportS3Method stats::median
+#' @importFrom stats median
+#' @export
 median.attentive_tensor <- function(x, ...) abort_operation("median()", environment())
 
 #' @export
