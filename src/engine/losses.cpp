@@ -5,6 +5,7 @@
 
 #include "loss_classes.h"
 #include "loss_rules.h"
+#include "number_text.h"
 
 namespace attentive {
 namespace {
@@ -52,7 +53,7 @@ template <class T> void check_labels(const LossTask<T> &task) {
     const double label = static_cast<double>(task.target[n]);
     if (label >= 0 && label < static_cast<double>(task.width) && label == std::floor(label))
       continue;
-    throw std::invalid_argument("the label " + std::to_string(label) + " at position " +
+    throw std::invalid_argument("the label " + number_text(label) + " at position " +
                                 std::to_string(n + 1) + " is none of 0 ... " +
                                 std::to_string(task.width - 1));
   }

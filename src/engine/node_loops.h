@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
+#include <string>
 
 #include "kernels/table.h"
 #include "nodes.h"
+#include "number_text.h"
 
 namespace attentive {
 
@@ -70,6 +73,16 @@ inline AxisSplit split_at(const Dims &dims, std::size_t axis) {
     if (i != axis)
       (i < axis ? split.outer : split.inner) *= dims[i];
   return split;
+}
+
+// The place in an axis of this size, from 0, that a number means: counted from
+// `base`, or from the end where it is negative.
+inline Index place_in(Index size, double number, double base) {
+  const double place = number < 0 ? number + static_cast<double>(size) : number - base;
+  if (!(place >= 0 && place < static_cast<double>(size)) || place != std::floor(place))
+    throw std::invalid_argument("there is no place " + number_text(number) +
+                                " in an axis of size " + std::to_string(size));
+  return static_cast<Index>(place);
 }
 
 // A node with the same dims out as in.

@@ -1,6 +1,4 @@
 // Parts of tensors: ranges of each axis, and chosen places of one axis.
-#include <cmath>
-
 #include "node_loops.h"
 #include "node_sizes.h"
 
@@ -135,14 +133,8 @@ private:
   // Negative places count from the end.
   void read_places(const T *numbers) {
     places_.clear();
-    for (Index i = 0; i < taken_; ++i) {
-      const double number = static_cast<double>(numbers[i]);
-      const double place = number < 0 ? number + static_cast<double>(split_.size) : number - base_;
-      if (!(place >= 0 && place < static_cast<double>(split_.size)) || place != std::floor(place))
-        throw std::invalid_argument("there is no place " + std::to_string(number) +
-                                    " in an axis of size " + std::to_string(split_.size));
-      places_.push_back(static_cast<Index>(place));
-    }
+    for (Index i = 0; i < taken_; ++i)
+      places_.push_back(place_in(split_.size, static_cast<double>(numbers[i]), base_));
   }
 
   double axis_, base_;

@@ -102,13 +102,9 @@ public:
 
 private:
   Index from(const T *places, Index i) const {
-    const double number = static_cast<double>(places[i]);
-    const double place = number < 0 ? number + static_cast<double>(split_.size) : number - base_;
-    if (!(place >= 0 && place < static_cast<double>(split_.size)) || place != std::floor(place))
-      throw std::invalid_argument("there is no place " + std::to_string(number) +
-                                  " in an axis of size " + std::to_string(split_.size));
+    const Index place = place_in(split_.size, static_cast<double>(places[i]), base_);
     const Index outer = i / (count_ * split_.inner);
-    return (outer * split_.size + static_cast<Index>(place)) * split_.inner + i % split_.inner;
+    return (outer * split_.size + place) * split_.inner + i % split_.inner;
   }
 
   double axis_, base_;
