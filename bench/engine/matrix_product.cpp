@@ -26,11 +26,11 @@ double seconds() {
 template <class Body> double best_time(double budget, Body body) {
   double best = 1e9;
   const double end = seconds() + budget;
-  do {
+  for (int runs = 0; runs < 5 || seconds() < end; ++runs) { // the first one meets new memory
     const double start = seconds();
     body();
     best = std::min(best, seconds() - start);
-  } while (seconds() < end);
+  }
   return best;
 }
 

@@ -273,12 +273,12 @@ private:
     }
   }
 
-  // Natural log of total * 2^-offset. NaN where scores overflowed, as in the
+  // Natural log of total * 2^-offset, rounded once. NaN where scores overflowed, as in the
   // textbook, whose Inf - Inf is NaN.
   static T log_sum(T total, T offset) {
     if (!(total > 0 && total <= std::numeric_limits<T>::max()))
       return std::numeric_limits<T>::quiet_NaN();
-    return static_cast<T>(kLn2) * (std::log2(total) - offset);
+    return static_cast<T>(kLn2 * (std::log2(double(total)) - double(offset)));
   }
 
   // Outputs and log-sum-exps; false if an output is not finite.
