@@ -166,6 +166,11 @@ template <class T> void AttentionNode<T>::read_attention_mask(Run<T> &run, Mask 
   }
 }
 
+template <class T> AttentionOptions AttentionNode<T>::forward_options(Run<T> &run, double scale) {
+  batch_offset_ = run.batch_offset;
+  return options(run, scale);
+}
+
 template <class T> AttentionOptions AttentionNode<T>::options(Run<T> &run, double scale) {
   AttentionOptions options;
   options.scale = scale;
@@ -173,7 +178,7 @@ template <class T> AttentionOptions AttentionNode<T>::options(Run<T> &run, doubl
   if (!run.training)
     options.dropout.rate = 0;
   options.dropout.call = run.call;
-  options.dropout.batch_offset = run.batch_offset;
+  options.dropout.batch_offset = batch_offset_;
 
   Mask &mask = options.mask;
   mask.causal = causal_;

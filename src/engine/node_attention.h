@@ -32,6 +32,9 @@ protected:
   void plan_outputs(Run<T> &run, const std::vector<Index> &features);
 
   // The core's options for this run; what they point to lives until the next.
+  // Backward they are those of the place in the batch where forward was, which
+  // other nodes may have moved since.
+  AttentionOptions forward_options(Run<T> &run, double scale = 1);
   AttentionOptions options(Run<T> &run, double scale = 1);
 
   // Where the core writes scores, all null where nobody asked for them; then
@@ -63,6 +66,7 @@ private:
   bool causal_, whole_batch_;
   Index window_;
   Dropout dropout_;
+  Index batch_offset_ = 0;
 
   Dims score_dims_; // [B, free ..., H, T ..., S ...]
   Buffer<std::uint8_t> query_bytes_, value_bytes_, key_bytes_, dense_bytes_;

@@ -42,7 +42,7 @@ public:
 
   void forward(Run<T> &run) override {
     const ScoreView scores = this->score_view(run);
-    multi_head_attention_forward<T>(sizes_, inputs(run), weights(run), this->options(run),
+    multi_head_attention_forward<T>(sizes_, inputs(run), weights(run), this->forward_options(run),
                                     this->output(run).data.data(), scores, saved_, run.execution);
     this->finish_scores(run);
     if (penalizes())

@@ -15,8 +15,15 @@ namespace {
 
 constexpr Index kSamples = 700, kWidth = 128;
 
+// What is run, on samples of these dims, with weights of these sizes.
+struct Design {
+  ProgramPlan plan;
+  Dims sample;
+  std::vector<Index> weights;
+};
+
 // Two dense layers with dropout between them, and the mask of rows that are not 0.
-ProgramPlan plan() {
+Design layers() {
   ProgramPlan p;
   p.values = 4;
   p.weights = 4;
@@ -42,25 +49,54 @@ ProgramPlan plan() {
   p.inputs = {0};
   p.outputs = {3};
   p.output_masks = {0};
-  return p;
+  return {p, {kWidth}, {kWidth * kWidth, kWidth, kWidth * 3, 3}};
+}
+
+// Attention with dropout in each of four steps, whose elements are more than the batch's.
+Design attention_in_steps() {
+  ProgramPlan p;
+  p.values = 5;
+  p.weights = 2;
+  const char *const ops[] = {"dense", "fold_steps", "dot_attention", "fold_steps"};
+  for (int i = 0; i < 4; ++i) {
+    ProgramNode node;
+    node.op = ops[i];
+    node.links.inputs = {i};
+    node.links.outputs = {i + 1};
+    p.nodes.push_back(node);
+  }
+  p.nodes[0].links.weights = {0, 1};
+  p.nodes[0].options.numbers["units"] = {4};
+  p.nodes[2].links.inputs = {2, 2, 2};
+  p.nodes[2].links.weights = {-1};
+  p.nodes[2].links.masks = {-1, -1, -1, -1};
+  p.nodes[2].options.numbers = {{"rate", {.5}}, {"key", {3, 4}}, {"use", {1}}};
+  p.nodes[3].links.inputs = {3, 0};
+  p.nodes[3].options.numbers["back"] = {1};
+  p.inputs = {0};
+  p.outputs = {4};
+  p.output_masks = {-1};
+  return {p, {4, 8, 16}, {16 * 4, 4}};
 }
 
 template <class T> struct Setting {
-  Program<T> program{plan()};
+  Program<T> program;
   Dataset<T> data;
   std::vector<std::vector<T>> weights;
 
-  explicit Setting(int threads) {
+  explicit Setting(int threads, const Design &design = layers()) : program(design.plan) {
     DatasetColumn<T> column;
-    column.dims = {kSamples, kWidth};
-    column.data = Buffer<T>(kSamples * kWidth);
+    column.dims = design.sample;
+    const Index size = count(column.dims);
+    column.dims.insert(column.dims.begin(), kSamples);
+    column.data = Buffer<T>(kSamples * size);
     fill_normal(1, 1, 0, 1, column.data.data(), column.data.size());
     for (Index row = 0; row < kSamples; row += 7)
-      std::fill_n(column.data.data() + row * kWidth, kWidth, T(0));
+      std::fill_n(column.data.data() + row * size, size, T(0));
     data.columns.push_back(std::move(column));
-    for (Index size : {kWidth * kWidth, kWidth, kWidth * 3, Index{3}}) {
-      weights.emplace_back(static_cast<std::size_t>(size));
-      fill_normal(2, weights.size(), 0, .1, weights.back().data(), size);
+    for (Index numbers : design.weights) {
+      weights.emplace_back(static_cast<std::size_t>(numbers));
+      fill_normal(2, weights.size(), 0, .1, weights.back().data(), numbers);
     }
     for (std::size_t i = 0; i < weights.size(); ++i) {
       Weight<T> &weight = program.run().weights[i];
@@ -92,22 +128,23 @@ std::vector<T> gather(Setting<T> &s, Value<T> &out, const Pass &back) {
   return all;
 }
 
-template <class T> std::vector<T> in_parts(int threads, Index count) {
-  Setting<T> s(threads);
+template <class T> std::vector<T> in_parts(const Design &design, int threads, Index count) {
+  Setting<T> s(threads, design);
   const std::vector<Index> rows = some_rows(count);
   Batch<T> batch(s.program, s.data, rows.data(), count);
   CHECK(batch.parts() > 1);
   batch.forward();
-  const MaskValue &mask = *batch.output_mask(0);
-  CHECK(mask.dims == Dims{count});
-  for (Index i = 0; i < count; ++i)
-    CHECK(mask.data[i] == (rows[static_cast<std::size_t>(i)] % 7 != 0));
+  if (const MaskValue *mask = batch.output_mask(0)) {
+    CHECK(mask->dims == Dims{count});
+    for (Index i = 0; i < count; ++i)
+      CHECK(mask->data[i] == (rows[static_cast<std::size_t>(i)] % 7 != 0));
+  }
   batch.begin_backward();
   return gather(s, batch.output(0), [&] { batch.backward(); });
 }
 
-template <class T> std::vector<T> in_one(Index count) {
-  Setting<T> s(1);
+template <class T> std::vector<T> in_one(const Design &design, Index count) {
+  Setting<T> s(1, design);
   const std::vector<Index> rows = some_rows(count);
   load_rows(s.program, s.data, rows.data(), count);
   s.program.forward();
@@ -115,18 +152,22 @@ template <class T> std::vector<T> in_one(Index count) {
   return gather(s, s.program.output(0), [&] { s.program.backward(); });
 }
 
-void parts() {
+void parts(const Design &design) {
   for (Index count : {Index{512}, Index{601}}) {
-    const std::vector<double> expected = in_one<double>(count), got = in_parts<double>(2, count);
+    const std::vector<double> expected = in_one<double>(design, count);
+    const std::vector<double> got = in_parts<double>(design, 2, count);
     double worst = 0;
     for (std::size_t i = 0; i < expected.size(); ++i)
       worst = std::max(worst, std::fabs(expected[i] - got[i]));
     CHECK(expected.size() == got.size() && worst < 1e-11);
-    CHECK(std::equal(got.begin(), got.begin() + count * 3, expected.begin())); // outputs: bits
-    const std::vector<float> one = in_parts<float>(1, count);
-    CHECK(in_parts<float>(2, count) == one && in_parts<float>(8, count) == one);
+    Index weights = 0;
+    for (Index size : design.weights)
+      weights += size;
+    CHECK(std::equal(got.begin(), got.end() - weights, expected.begin())); // outputs: bits
+    const std::vector<float> one = in_parts<float>(design, 1, count);
+    CHECK(in_parts<float>(design, 2, count) == one && in_parts<float>(design, 8, count) == one);
   }
-  Setting<float> s(2);
+  Setting<float> s(2, design);
   const std::vector<Index> rows = some_rows(4);
   CHECK(Batch<float>(s.program, s.data, rows.data(), 4).parts() == 1);
 }
@@ -179,7 +220,8 @@ void whole_batches() {
 } // namespace
 
 int main() {
-  parts();
+  parts(layers());
+  parts(attention_in_steps());
   predictions();
   whole_batches();
   return attentive_test::finish("test_batch");
