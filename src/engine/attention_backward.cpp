@@ -33,7 +33,7 @@ template <class T> struct Cut {
 
   explicit Cut(const BackwardCall<T> &call) {
     const AttentionShape &shape = call.shape;
-    const Index heads = shape.free * shape.groups;
+    const Index heads = std::max<Index>(1, shape.free * shape.groups);
     part_keys = call.part_keys();
     const Index wanted =
         std::max(std::min(divided_up(kWantedTasks, heads), shape.keys / kLeastChunkKeys),

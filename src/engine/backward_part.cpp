@@ -75,7 +75,8 @@ template <class T> Index BackwardCall<T>::part_keys() const {
   const Index lanes = kernels.backward.lanes, keys = std::max<Index>(shape.keys, 1);
   const Index row = 2 * Index(sizeof(T)) *
                     (rounded_up(shape.key_size, lanes) + rounded_up(shape.value_size, lanes));
-  const Index most = std::min(kMaxPartKeys, std::max<Index>(kPartBytes / row, kTileKeys));
+  const Index fitting = kPartBytes / std::max<Index>(row, 1);
+  const Index most = std::min(kMaxPartKeys, std::max<Index>(fitting, kTileKeys));
   const Index parts = (keys + most - 1) / most; // of about the same length
   return parts == 1 ? keys : std::min(most, rounded_up((keys + parts - 1) / parts, kTileKeys));
 }

@@ -164,6 +164,18 @@ test_that("what a mask hides has gradient 0 exactly, and may be NaN", {
   expect_identical(get_gradients(layer, x, y, value_mask = real), clean)
 })
 
+test_that("gradients of empty inputs are empty, whichever axis is", {
+  for (dims in list(c(0, 2, 3, 4), c(2, 0, 3, 4), c(2, 3, 0, 4))) {
+    x <- array(0, dims)
+    for (axes in list(1, 2, NULL)) {
+      layer <- layer_multi_head_attention(num_heads = 2, key_dim = 4, attention_axes = axes)
+      g <- get_gradients(layer, x, x)
+      expect_identical(lapply(g$inputs, dim), list(query = as.integer(dims), value = as.integer(dims)))
+      expect_true(all(unlist(g$weights) == 0))
+    }
+  }
+})
+
 test_that("causal attention passes nothing back from the past to the future", {
   x <- noise(1, 6, 4)
   layer <- built_layer(list(num_heads = 2, key_dim = 3), x)
