@@ -128,6 +128,10 @@ PositionWeights custom_weights(const Array &values, const Comparison<T> &c, bool
   source.rows = c.rows;
   if (one_for_all(values, c.leading[0]))
     return position_weights(Dims{source.sample_weight == nullptr ? 1 : c.leading[0]}, source);
+  if (source.sample_weight != nullptr && (values.dims.empty() || values.dims[0] != c.leading[0]))
+    throw std::invalid_argument("a function of weighted samples gives a value, or a row of values, "
+                                "for each of the " +
+                                std::to_string(c.leading[0]) + " samples");
   source.mask = c.mask;
   return position_weights(values.dims, source);
 }

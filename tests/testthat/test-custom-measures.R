@@ -162,3 +162,17 @@ test_that("wrong functions are said", {
   compile(model, "sgd", "mse", metrics = list(custom_metric("m", function(y_true, y_pred) apply(y_pred, 1, mean))))
   expect_error(evaluate(model, ids, y, verbose = 0), "mask", class = "attentive_error_argument")
 })
+
+test_that("a function of weighted samples has values for each of them", {
+  x <- matrix(1:32 / 8, 8)
+  y <- matrix(1:16 / 4, 8)
+  train <- function(..., weights = rep(1, 8)) {
+    model <- keras_model_sequential(input_shape = 4) |> layer_dense(2)
+    compile(model, "sgd", ...)
+    fit(model, x, y, sample_weight = weights, epochs = 1, verbose = 0)
+  }
+  every_entry <- function(y_true, y_pred) op_reshape((y_true - y_pred)^2, -1)
+  expect_error(train(every_entry), "8 samples", class = "attentive_error_argument")
+  expect_error(train("mse", weighted_metrics = list(every_entry)), "8 samples", class = "attentive_error_argument")
+  expect_s3_class(train(every_entry, weights = NULL), "keras_training_history")
+})
