@@ -1,11 +1,14 @@
 // The same bits for 1, 2, 3 and 8 threads, and for every element of a batch on
-// its own: random configurations, both types, every instruction set.
+// its own: random configurations, both types, every instruction set. Loops over
+// numbers: the same bits for each wherever it stands.
 //   ATTENTIVE_CONFIGS   how many, default 500
 #include <cstring>
 
 #include "check.h"
 #include "coverage.h"
 #include "cpu.h"
+#include "kernels/table.h"
+#include "random.h"
 
 using namespace attentive_test;
 
@@ -129,6 +132,47 @@ template <class T> void threads_really_work(const char *level) {
   }
 }
 
+// What comes out for a number is the same in a vector and alone.
+template <class T> void bits_anywhere() {
+  constexpr Index kSize = 1000;
+  const auto noise = [](std::uint64_t stream) {
+    std::vector<T> x(kSize);
+    fill_normal(9, stream, 0, 1, x.data(), kSize);
+    return x;
+  };
+  const std::vector<T> x = noise(1), d_y = noise(2), before = noise(3);
+  const std::vector<std::uint32_t> all(kSize, ~0u);
+  // loop(i, n, to): the numbers from i on
+  const auto compare = [&](const auto &loop) {
+    std::vector<T> whole = before, single = before;
+    loop(Index(0), kSize, whole.data());
+    for (Index i = 0; i < kSize; ++i)
+      loop(i, Index(1), single.data() + i);
+    CHECK(same_bits(whole, single));
+  };
+  const ElementwiseKernels<T> &table = kernels<T>().elementwise;
+  for (bool accumulate : {false, true}) {
+    for (const CurveKernels<T> &curve : table.curves) {
+      std::vector<T> y(kSize);
+      curve.forward(x.data(), y.data(), kSize);
+      compare([&](Index i, Index n, T *to) {
+        curve.backward(x.data() + i, y.data() + i, d_y.data() + i, to, n, accumulate);
+      });
+    }
+    compare([&](Index i, Index n, T *to) {
+      table.multiply(x.data() + i, d_y.data() + i, to, n, accumulate);
+    });
+    compare([&](Index i, Index n, T *to) {
+      table.scale(x.data() + i, T(1.1), to, n, accumulate);
+    });
+    compare([&](Index i, Index n, T *to) {
+      table.keep(x.data() + i, all.data(), T(1.1), to, n, accumulate);
+    });
+  }
+  for (const CurveKernels<T> &curve : table.curves)
+    compare([&](Index i, Index n, T *to) { curve.forward(x.data() + i, to, n); });
+}
+
 } // namespace
 
 int main() {
@@ -140,6 +184,8 @@ int main() {
     set_level(level_name(level));
     threads_really_work<float>(level_name(level));
     threads_really_work<double>(level_name(level));
+    bits_anywhere<float>();
+    bits_anywhere<double>();
   }
   Limits limits;
   limits.budget = 3e7; // more than the engine leaves to one thread

@@ -15,6 +15,7 @@
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #endif
+#include "round_products.h"
 
 namespace attentive {
 namespace avx2 {

@@ -4,6 +4,11 @@
 
 #include "simd.h"
 
+#if !defined(__clang__)
+#pragma GCC push_options
+#endif
+#include "round_products.h"
+
 namespace attentive {
 namespace baseline {
 namespace {
@@ -15,3 +20,7 @@ namespace {
 #include "export_kernels.h"
 } // namespace baseline
 } // namespace attentive
+
+#if !defined(__clang__)
+#pragma GCC pop_options
+#endif

@@ -6,6 +6,11 @@
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
+#if !defined(__clang__)
+#pragma GCC push_options
+#endif
+#include "round_products.h"
+
 namespace attentive {
 namespace neon {
 namespace {
@@ -17,4 +22,8 @@ namespace {
 #include "export_kernels.h"
 } // namespace neon
 } // namespace attentive
+
+#if !defined(__clang__)
+#pragma GCC pop_options
+#endif
 #endif
