@@ -75,22 +75,24 @@ public:
   bool operator()() const {
     if (interrupted_ == nullptr)
       return false;
-    const std::int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
-                                 std::chrono::steady_clock::now().time_since_epoch())
-                                 .count();
+    const auto now = static_cast<std::uint32_t>( // differences survive its overflow
+        std::chrono::duration_cast<std::chrono::milliseconds>(
+            std::chrono::steady_clock::now().time_since_epoch())
+            .count());
     if (now - last_.load(std::memory_order_relaxed) < kMilliseconds)
       return false;
     last_.store(now, std::memory_order_relaxed);
     return interrupted_();
   }
 
-  static constexpr int kMilliseconds = 50;
+  static constexpr std::uint32_t kMilliseconds = 50;
 
 private:
   bool (*interrupted_)();
-  static std::atomic<std::int64_t> last_;
+  // 32 bits: wider ones want a library of their own on some processors
+  static std::atomic<std::uint32_t> last_;
 };
-std::atomic<std::int64_t> InterruptPoll::last_{-InterruptPoll::kMilliseconds};
+std::atomic<std::uint32_t> InterruptPoll::last_{0};
 
 // One parallel_for: a counter of tickets that every thread draws from.
 class Job {
