@@ -253,8 +253,7 @@ private:
     int start = 0;
     while (tile.bits != nullptr && start < keys && (tile.bits[start] & fresh) != fresh)
       ++start;
-    for (int first = start < keys ? start : 0; first < keys && fresh != 0;
-         first += kernels_.rows) {
+    for (int first = start < keys ? start : 0; first < keys && fresh != 0; first += kernels_.rows) {
       const int last = std::min(first + kernels_.rows, keys);
       std::uint32_t covered = tile.bits == nullptr ? fresh : 0;
       for (int s = first; tile.bits != nullptr && s < last; ++s)
@@ -273,12 +272,12 @@ private:
     }
   }
 
-  // Natural log of total * 2^-offset, rounded once. NaN where scores overflowed, as in the
+  // log2 of total * 2^-offset, rounded once. NaN where scores overflowed, as in the
   // textbook, whose Inf - Inf is NaN.
   static T log_sum(T total, T offset) {
     if (!(total > 0 && total <= std::numeric_limits<T>::max()))
       return std::numeric_limits<T>::quiet_NaN();
-    return static_cast<T>(kLn2 * (std::log2(double(total)) - double(offset)));
+    return static_cast<T>(std::log2(double(total)) - double(offset));
   }
 
   // Outputs and log-sum-exps; false if an output is not finite.

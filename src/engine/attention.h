@@ -55,8 +55,9 @@ struct ScoreView {
   bool mean_over_heads = false;
 };
 
-// Forward. lse[n, h, t] (may be null) receives the natural log of the sum of
-// exp(scale * <q, k>) over the keys that t sees, -Inf where there is none.
+// Forward. lse[n, h, t] (may be null) receives log2 of the sum of
+// exp(scale * <q, k>) over the keys that t sees, -Inf where there is none: to the
+// base in which kernels hold scores, so that it is rounded once.
 template <class T>
 void attention_forward(const AttentionShape &shape, HeadView<const T> q, HeadView<const T> k,
                        HeadView<const T> v, const AttentionOptions &options, HeadView<T> out,

@@ -19,9 +19,9 @@ namespace {
 // Queries and keys of a cube: 64 x 32 of 8 heads are 16 KiB to 32 KiB a row of lanes.
 constexpr Index kCubeQueries = 64, kCubeKeys = 32;
 
-// Beyond this log-sum-exp, rounding it would show in the sum of a row: the row is
+// Beyond this log-sum-exp, to the base 2, rounding it would show in the sum of a row: the row is
 // summed again, from its maximum.
-constexpr double kLargeLogSum = 32;
+constexpr double kLargeLogSum = 46;
 
 // Of packed queries and of cubes together, per thread.
 constexpr Index kCubeBytes = Index(1) << 21;
@@ -170,7 +170,7 @@ private:
     bool large = false;
     for (int lane = 0; lane < call_.lanes; ++lane) {
       const bool real = lane < group_count(g);
-      offset[lane] = real ? static_cast<T>(-kLog2E * lse[lane]) : T(0);
+      offset[lane] = real ? -lse[lane] : T(0);
       large |= real && std::isfinite(lse[lane]) && std::abs(lse[lane]) > kLargeLogSum;
     }
     s_.scaled[c * call_.groups + g] = 0;

@@ -217,7 +217,7 @@ private:
       if (i >= count_)
         continue;
       const Index row = call_.row(n_, h_, queries_[i]);
-      s_.offset[i] = static_cast<T>(-kLog2E * double(call_.lse[row]));
+      s_.offset[i] = -call_.lse[row];
       if (call_.score_delta != nullptr)
         s_.delta[i] -= call_.score_delta[row];
     }

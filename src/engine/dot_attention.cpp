@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "attention_tiles.h"
 #include "dropout.h"
 
 namespace attentive {
@@ -114,7 +115,7 @@ template <class T> struct ScaledProblem {
   }
 };
 
-// A mean of the scores that a query sees, whose log-sum-exp is given: between the
+// A mean of the scores that a query sees, given their log-sum-exp: between the
 // smallest and the largest, near to that where it is far above the others.
 template <class T> double mean_score(const Mask &mask, Index n, Index t, T lse) {
   const Mask::KeyRange range = mask.key_range(t, t);
@@ -122,9 +123,10 @@ template <class T> double mean_score(const Mask &mask, Index n, Index t, T lse) 
   if (mask.dense != nullptr || mask.key != nullptr)
     for (Index s = range.begin; s < range.end; ++s)
       seen -= !mask.may_attend(n, 0, t, s);
-  const double mean = static_cast<double>(lse) - std::log(static_cast<double>(seen));
+  const double sum = kLn2 * static_cast<double>(lse);
+  const double mean = sum - std::log(static_cast<double>(seen));
   const double rounding = 16 * static_cast<double>(std::numeric_limits<T>::epsilon());
-  return std::fabs(mean) < rounding * (1 + std::fabs(static_cast<double>(lse))) ? 0 : mean;
+  return std::fabs(mean) < rounding * (1 + std::fabs(sum)) ? 0 : mean;
 }
 
 // The gradient of the scale, sum(dS * <q, k>), from the wider d_q. The row sums of

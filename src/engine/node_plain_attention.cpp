@@ -31,8 +31,7 @@ public:
   void forward(Run<T> &run) override {
     const ScoreView scores = this->score_view(run);
     const AdditiveScore<T> score = this->score(run);
-    const AttentionOptions options =
-        this->forward_options(run, static_cast<double>(score.outside));
+    const AttentionOptions options = this->forward_options(run, static_cast<double>(score.outside));
     T *output = this->output(run).data.data();
     if (dot_)
       dot_attention_forward<T>(this->shape_, inputs(run), options, output, scores, run.execution);

@@ -175,6 +175,16 @@ template <class T> Problem<T> draw_problem(const Configuration &c) {
   return p;
 }
 
+constexpr double kToBase2 = 1.4426950408889634;
+
+// The engine's log-sum-exps are to the base 2, the textbook's are natural.
+template <class T> std::vector<T> times(const std::vector<T> &x, double factor) {
+  std::vector<T> y;
+  for (T number : x)
+    y.push_back(static_cast<T>(factor * static_cast<double>(number)));
+  return y;
+}
+
 // What a core makes of a problem: out [N, T, H, V], lse [N, H, T], scores
 // [N, H, T, S], all row-major.
 template <class T> struct Answer {

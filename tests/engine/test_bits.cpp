@@ -162,9 +162,7 @@ template <class T> void bits_anywhere() {
     compare([&](Index i, Index n, T *to) {
       table.multiply(x.data() + i, d_y.data() + i, to, n, accumulate);
     });
-    compare([&](Index i, Index n, T *to) {
-      table.scale(x.data() + i, T(1.1), to, n, accumulate);
-    });
+    compare([&](Index i, Index n, T *to) { table.scale(x.data() + i, T(1.1), to, n, accumulate); });
     compare([&](Index i, Index n, T *to) {
       table.keep(x.data() + i, all.data(), T(1.1), to, n, accumulate);
     });

@@ -9,12 +9,7 @@ ATTENTIVE_INLINE void additive_rows(const AdditiveTile<typename S::Scalar> &tile
   using T = typename S::Scalar;
   using V = typename S::V;
   V acc[kR][kN];
-  ATTENTIVE_UNROLL
-  for (int r = 0; r < kR; ++r) {
-    ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n)
-      acc[r][n] = S::zero();
-  }
+  zero_rows<S, kR, kN>(acc);
   const V inside = S::set(tile.inside), one = S::set(1), half = S::set(T(0.5));
   const T *const k = tile.k + s * tile.k_stride;
   for (Index i = 0; i < tile.key_size; ++i) {

@@ -72,6 +72,15 @@ bool unpack_rows(typename S::Scalar *packed, const typename S::Scalar *factor, I
 
 // ---- Scores -------------------------------------------------------------------
 
+template <class S, int kR, int kN> ATTENTIVE_INLINE void zero_rows(typename S::V (&acc)[kR][kN]) {
+  ATTENTIVE_UNROLL
+  for (int r = 0; r < kR; ++r) {
+    ATTENTIVE_UNROLL
+    for (int n = 0; n < kN; ++n)
+      acc[r][n] = S::zero();
+  }
+}
+
 // acc[r][n] += sum over i of k[r * stride + i] * q[i, vector n].
 template <class S, int kR, int kN>
 ATTENTIVE_INLINE void dot_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *q,
@@ -92,8 +101,7 @@ ATTENTIVE_INLINE void dot_rows(typename S::V (&acc)[kR][kN], const typename S::S
   }
 }
 
-template <int kR, class T>
-ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
+template <int kR, class T> ATTENTIVE_INLINE void fetch_rows(const T *next, Index stride, Index s) {
   if (next == nullptr)
     return;
   ATTENTIVE_UNROLL
@@ -116,14 +124,9 @@ template <class S, bool kMasked, bool kDrops, bool kAsks = false> struct ExpScor
     // The offset is added last: a score has the same bits here as in MaxScores,
     // so that of the maximum is exactly 0, however large both are.
     V acc[kR][kN];
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r) {
-      ATTENTIVE_UNROLL
-      for (int n = 0; n < kN; ++n)
-        acc[r][n] = S::zero();
-    }
-    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
-                        tile.k_stride, tile.key_size);
+    zero_rows<S, kR, kN>(acc);
+    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride, tile.k_stride,
+                        tile.key_size);
     T *p = tile.p + (s * 2 + vector) * S::kLanes;
     V sum[kN];
     ATTENTIVE_UNROLL
@@ -159,14 +162,9 @@ template <class S> struct MaxScores {
   template <int kR, int kN>
   ATTENTIVE_INLINE void rows(const AttentionTile<T> &tile, Index s, int vector, T *result) {
     V acc[kR][kN];
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r) {
-      ATTENTIVE_UNROLL
-      for (int n = 0; n < kN; ++n)
-        acc[r][n] = S::zero();
-    }
-    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride,
-                        tile.k_stride, tile.key_size);
+    zero_rows<S, kR, kN>(acc);
+    dot_rows<S, kR, kN>(acc, tile.q + vector * S::kLanes, tile.k + s * tile.k_stride, tile.k_stride,
+                        tile.key_size);
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
       T *const to = result + (vector + n) * S::kLanes;
@@ -237,8 +235,7 @@ ATTENTIVE_INLINE void all_segments(const AttentionTile<typename S::Scalar> &tile
     if (segments.vector[i] == 2)
       key_segment<S, Step, 2>(tile, segments.begin[i], segments.end[i], 0, result);
     else
-      key_segment<S, Step, 1>(tile, segments.begin[i], segments.end[i], segments.vector[i],
-                              result);
+      key_segment<S, Step, 1>(tile, segments.begin[i], segments.end[i], segments.vector[i], result);
   }
 }
 
@@ -275,12 +272,7 @@ ATTENTIVE_INLINE void value_rows(const AttentionTile<typename S::Scalar> &tile, 
   using T = typename S::Scalar;
   using V = typename S::V;
   V acc[kR][kN];
-  ATTENTIVE_UNROLL
-  for (int r = 0; r < kR; ++r) {
-    ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n)
-      acc[r][n] = S::zero();
-  }
+  zero_rows<S, kR, kN>(acc);
   const T *p = tile.p + vector * S::kLanes;
   const T *v = tile.v + feature;
   for (Index s = begin; s < end; ++s) {
@@ -349,8 +341,7 @@ template <class S> void add_seen_values(const AttentionTile<typename S::Scalar> 
       for (Index s = tile.begin[vector]; s < tile.end[vector]; ++s) {
         const V p = S::load(tile.p + (s * 2 + vector) * kLanes);
         const V sum = S::fma(S::set(tile.v[s * tile.v_stride + i]), p, acc);
-        acc = tile.bits == nullptr ? sum
-                                   : S::select(tile.bits[s] >> (vector * kLanes), sum, acc);
+        acc = tile.bits == nullptr ? sum : S::select(tile.bits[s] >> (vector * kLanes), sum, acc);
       }
       typename S::Scalar *to = tile.o + (i * 2 + vector) * kLanes;
       S::store(to, S::add(S::load(to), acc));

@@ -37,18 +37,6 @@ void dot_columns(const typename S::Scalar *x, const typename S::Scalar *y, Index
   }
 }
 
-// acc[r][n] = start[n], for all rows.
-template <class S, int kR, int kN>
-ATTENTIVE_INLINE void start_rows(typename S::V (&acc)[kR][kN], const typename S::Scalar *start) {
-  ATTENTIVE_UNROLL
-  for (int n = 0; n < kN; ++n) {
-    const typename S::V v = S::load(start + n * S::kLanes);
-    ATTENTIVE_UNROLL
-    for (int r = 0; r < kR; ++r)
-      acc[r][n] = v;
-  }
-}
-
 // p and d_s of kR keys from `s` on, in kN vectors from `vector` on. kPlain: no
 // mask, dropout or d_scores.
 template <class S, int kR, int kN, bool kPlain>
@@ -61,14 +49,14 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
   const Index at = s * 2 * kLanes + lane;
   T *const p = tile.p + at, *const d_s = tile.d_s + at;
   V acc[kR][kN];
-  start_rows<S, kR, kN>(acc, tile.offset + lane);
+  zero_rows<S, kR, kN>(acc);
   dot_rows<S, kR, kN>(acc, tile.q + lane, tile.k + s * tile.k_stride, tile.k_stride, tile.key_size);
   ATTENTIVE_UNROLL
   for (int r = 0; r < kR; ++r) {
     V e[kN];
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n)
-      e[n] = acc[r][n];
+      e[n] = S::add(acc[r][n], S::load(tile.offset + lane + n * kLanes));
     S::exp2(e);
     ATTENTIVE_UNROLL
     for (int n = 0; n < kN; ++n) {
@@ -78,12 +66,7 @@ ATTENTIVE_INLINE void differentiate_rows(const BackwardTile<typename S::Scalar> 
     }
   }
 
-  ATTENTIVE_UNROLL
-  for (int r = 0; r < kR; ++r) {
-    ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n)
-      acc[r][n] = S::zero();
-  }
+  zero_rows<S, kR, kN>(acc);
   dot_rows<S, kR, kN>(acc, tile.d_out + lane, tile.v + s * tile.v_stride, tile.v_stride,
                       tile.value_size);
   ATTENTIVE_UNROLL
@@ -137,12 +120,7 @@ ATTENTIVE_INLINE void add_weighted_block(const WeightedRows<typename S::Scalar> 
   using V = typename S::V;
   constexpr int kLanes = S::kLanes, kGroup = 2 * kLanes;
   V acc[kR][kN];
-  ATTENTIVE_UNROLL
-  for (int r = 0; r < kR; ++r) {
-    ATTENTIVE_UNROLL
-    for (int n = 0; n < kN; ++n)
-      acc[r][n] = S::zero();
-  }
+  zero_rows<S, kR, kN>(acc);
   const T *x = sum.x + sum.begin * sum.size + feature;
   for (int begin = sum.begin, end; begin < sum.end; begin = end) {
     const int group = begin / kGroup;
