@@ -156,9 +156,9 @@ struct SparseCrossentropyOfLogits {
   template <class T, class Add>
   void gradient(const T *y, const T *p, Index width, double factor, const Add &add) const {
     const Index label = static_cast<Index>(*y);
-    const T level = static_cast<T>(log_sum_exp(p, width));
+    const double level = log_sum_exp(p, width);
     for (Index j = 0; j < width; ++j)
-      add(j, factor * (static_cast<double>(std::exp(p[j] - level)) - (j == label ? 1 : 0)));
+      add(j, factor * (std::exp(static_cast<double>(p[j]) - level) - (j == label ? 1 : 0)));
   }
 };
 

@@ -221,6 +221,13 @@ void labels() {
   CHECK(values<double>(c)[0] == 0 && values<float>(c)[0] == 0);
   c.y = {1};
   CHECK(values<double>(c)[0] == 2e4);
+  // and where they are far from 0 all together, their softmax has a sum of 1
+  for (const char *name : {"sparse_categorical_crossentropy", "categorical_crossentropy"}) {
+    Case far{loss(name, true), {1, 0, 0}, {1e5, 1e5 + .5, 1e5 - 1}, {1}, 3};
+    std::vector<float> d;
+    values(far, &d);
+    CHECK(near(static_cast<double>(d[0] + d[1] + d[2]), 0, 2e-7));
+  }
 }
 
 // Where a probability is clipped its gradient is 0, not infinite.
