@@ -660,6 +660,17 @@ void test_shapes() {
 
 // ---- Pooling, penalties, masks ----------------------------------------------------------
 
+// Without an axis there is one order, and the number itself.
+void test_transposed_number() {
+  NodeCase c;
+  c.op = "transpose";
+  c.dims = {Dims()};
+  c.inputs = {{3}};
+  const NodeResult result = run_node<double>(c, {2});
+  CHECK(result.dims.empty() && result.output == Numbers({3}));
+  CHECK(result.d_inputs[0] == Numbers({2}));
+}
+
 void test_pooling() {
   Dice dice(1, 11);
   for (int n = 0; n < 40; ++n) {
@@ -944,6 +955,7 @@ int main() {
   test_one_tensor_twice();
   test_concatenate();
   test_shapes();
+  test_transposed_number();
   test_pooling();
   test_activity_penalty();
   test_masks();
