@@ -2,6 +2,8 @@
 // distribution over the classes, or a label.
 #pragma once
 
+#include <limits>
+
 #include "loss_rules.h"
 
 namespace attentive {
@@ -14,8 +16,10 @@ template <class T> double sum_of(const T *x, Index width) {
   return sum;
 }
 
-// log of the sum of e^x
+// log of the sum of e^x, which is 0 where there is no x
 template <class T> double log_sum_exp(const T *x, Index width) {
+  if (width == 0)
+    return -std::numeric_limits<double>::infinity();
   T most = x[0];
   for (Index j = 1; j < width; ++j)
     most = std::max(most, x[j]);

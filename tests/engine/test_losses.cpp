@@ -230,6 +230,20 @@ void labels() {
   }
 }
 
+// Positions without a class have nothing to lose; a label is none of theirs.
+void no_classes() {
+  for (const char *name : {"categorical_crossentropy", "categorical_focal_crossentropy"})
+    for (bool from_logits : {false, true}) {
+      std::vector<double> d;
+      CHECK(values(Case{loss(name, from_logits), {}, {}, {1, 1}, 0}, &d) ==
+            (std::vector<double>{0, 0}));
+    }
+  for (bool from_logits : {false, true})
+    CHECK_THROWS(
+        values<double>(Case{loss("sparse_categorical_crossentropy", from_logits), {0}, {}, {1}, 0}),
+        std::invalid_argument);
+}
+
 // Where a probability is clipped its gradient is 0, not infinite.
 void clipped() {
   const auto gradient = [](const std::string &name, const std::vector<double> &y,
@@ -338,6 +352,7 @@ int main() {
   unseen_positions();
   accumulation();
   labels();
+  no_classes();
   clipped();
   threads();
   metrics();
