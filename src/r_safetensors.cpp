@@ -1,7 +1,7 @@
 // The doorway to safetensors files: headers and numbers as R lists and arrays.
 #include "engine/safetensors.h"
 
-#include "attentive_types.h"
+#include "r_common.h"
 
 #include <algorithm>
 #include <climits>
@@ -43,7 +43,10 @@ SEXP allocate(SEXPTYPE type, R_xlen_t size) {
 SEXP read_array(std::ifstream &in, const SafetensorsHeader &header, const SafetensorsEntry &entry) {
   const Rcpp::IntegerVector dim = r_dim(entry);
   Rcpp::NumericVector values(allocate(REALSXP, static_cast<R_xlen_t>(entry.count)));
-  attentive::read_safetensors_values(in, header, entry, values.begin());
+  attentive::doorway::guarded([&] {
+    attentive::read_safetensors_values(in, header, entry, values.begin(),
+                                       attentive::doorway::execution(1));
+  });
   if (entry.type != SafetensorsType::BOOL) {
     if (dim.size() > 0)
       values.attr("dim") = dim;

@@ -82,7 +82,8 @@ attentive::Fans as_fans(const Rcpp::List &config, const Shape &shape) {
 }
 
 template <class T>
-void fill(const Rcpp::List &config, const Shape &shape, attentive::RandomSource source, T *out) {
+void fill(const Rcpp::List &config, const Shape &shape, attentive::RandomSource source, T *out,
+          const attentive::Execution &execution) {
   const Index size = size_of(shape);
   const std::string kind = word(config, "kind");
   if (kind == "constant") {
@@ -91,20 +92,20 @@ void fill(const Rcpp::List &config, const Shape &shape, attentive::RandomSource 
     attentive::fill_identity(number(config, "gain"), shape.at(0), shape.at(1), out);
   } else if (kind == "random_uniform") {
     attentive::fill_uniform(source.key, source.stream, number(config, "minval"),
-                            number(config, "maxval"), out, size);
+                            number(config, "maxval"), out, size, execution);
   } else if (kind == "random_normal") {
     attentive::fill_normal(source.key, source.stream, number(config, "mean"),
-                           number(config, "stddev"), out, size);
+                           number(config, "stddev"), out, size, execution);
   } else if (kind == "truncated_normal") {
     attentive::fill_truncated_normal(source.key, source.stream, number(config, "mean"),
-                                     number(config, "stddev"), out, size);
+                                     number(config, "stddev"), out, size, execution);
   } else if (kind == "orthogonal") {
     const Index cols = shape.back();
     attentive::fill_orthogonal(number(config, "gain"), cols == 0 ? 0 : size / cols, cols, source,
-                               out);
+                               out, execution);
   } else {
     attentive::fill_variance_scaling(as_variance_scaling(config), as_fans(config, shape), source,
-                                     out, size);
+                                     out, size, execution);
   }
 }
 
@@ -170,10 +171,11 @@ SEXP fill_initial_values(Rcpp::List config, Rcpp::NumericVector shape, bool floa
     Rcpp::Shield<SEXP> out(attentive::doorway::new_vector(RAWSXP, bytes));
     const attentive::RandomSource source{as_key(key),
                                          kInitialValues | static_cast<std::uint64_t>(stream)};
+    const attentive::Execution execution = attentive::doorway::execution(1);
     if (float64)
-      fill(config, sizes, source, reinterpret_cast<double *>(RAW(out)));
+      fill(config, sizes, source, reinterpret_cast<double *>(RAW(out)), execution);
     else
-      fill(config, sizes, source, reinterpret_cast<float *>(RAW(out)));
+      fill(config, sizes, source, reinterpret_cast<float *>(RAW(out)), execution);
     return Rcpp::RObject(out);
   });
 }
@@ -182,11 +184,14 @@ SEXP fill_initial_values(Rcpp::List config, Rcpp::NumericVector shape, bool floa
 double penalty_value(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool float64) {
   const Numbers numbers(x, shape, float64);
   const bool orthogonal = Rcpp::as<bool>(config["orthogonal"]);
-  return numbers.visit([&](auto *values) {
-    if (!orthogonal)
-      return attentive::penalty(as_element_penalty(config), values, numbers.size());
-    return attentive::penalty(as_orthogonal_penalty(config, numbers.reversed), values,
-                              numbers.shape.at(0), numbers.shape.at(1));
+  return attentive::doorway::guarded([&] {
+    return numbers.visit([&](auto *values) {
+      if (!orthogonal)
+        return attentive::penalty(as_element_penalty(config), values, numbers.size());
+      return attentive::penalty(as_orthogonal_penalty(config, numbers.reversed), values,
+                                numbers.shape.at(0), numbers.shape.at(1),
+                                attentive::doorway::execution(1));
+    });
   });
 }
 
@@ -195,15 +200,19 @@ SEXP penalty_gradient(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool
   const Numbers numbers(x, shape, float64);
   Rcpp::Shield<SEXP> gradient(Rf_duplicate(x));
   const bool orthogonal = Rcpp::as<bool>(config["orthogonal"]);
-  numbers.visit([&](auto *values) {
-    // the same type as `values`: the one is a copy of the other
-    auto *d_values = numbers_of<std::remove_pointer_t<decltype(values)>>(gradient);
-    std::fill(d_values, d_values + numbers.size(), 0);
-    if (!orthogonal)
-      attentive::penalty_backward(as_element_penalty(config), values, numbers.size(), 1, d_values);
-    else
-      attentive::penalty_backward(as_orthogonal_penalty(config, numbers.reversed), values,
-                                  numbers.shape.at(0), numbers.shape.at(1), 1, d_values);
+  attentive::doorway::guarded([&] {
+    numbers.visit([&](auto *values) {
+      // the same type as `values`: the one is a copy of the other
+      auto *d_values = numbers_of<std::remove_pointer_t<decltype(values)>>(gradient);
+      std::fill(d_values, d_values + numbers.size(), 0);
+      if (!orthogonal)
+        attentive::penalty_backward(as_element_penalty(config), values, numbers.size(), 1,
+                                    d_values);
+      else
+        attentive::penalty_backward(as_orthogonal_penalty(config, numbers.reversed), values,
+                                    numbers.shape.at(0), numbers.shape.at(1), 1, d_values,
+                                    attentive::doorway::execution(1));
+    });
   });
   return gradient;
 }

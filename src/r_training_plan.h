@@ -210,9 +210,9 @@ typename Hooks<T>::Penalty penalty_hook(SEXP config, const std::vector<Index> &s
     return [=](const T *w, Index size, T *gradient) {
       if (gradient != nullptr) {
         std::fill(gradient, gradient + size, T(0));
-        penalty_backward(options, w, shape.at(0), shape.at(1), 1, gradient);
+        penalty_backward(options, w, shape.at(0), shape.at(1), 1, gradient, execution(1));
       }
-      return penalty(options, w, shape.at(0), shape.at(1));
+      return penalty(options, w, shape.at(0), shape.at(1), execution(1));
     };
   }
   const ElementPenalty options{number(list, "l1", 0), number(list, "l2", 0)};

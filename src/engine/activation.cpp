@@ -14,7 +14,8 @@ namespace {
 using Numbers = ActivationNumbers;
 
 // Every other function than those of the kernels: value(x) and slope(x, y). NaN goes through each
-// of them.
+// of them, and an infinite number gives the limit: x is cut to where the other factor is 0.
+template <class T> T within(T x, T c) { return std::max(std::min(x, c), -c); } // NaN stays
 template <class T> T sigmoid_of(T x) { return T(1) / (T(1) + std::exp(-x)); }
 template <class T> T softplus_of(T x) {
   return std::max(x, T(0)) + std::log1p(std::exp(-std::fabs(x)));
@@ -27,10 +28,14 @@ struct Linear {
 };
 struct Relu { // with all its numbers
   static constexpr bool kNeedsX = true;
+  // what is left of x on the other side; of none nothing, where x is infinite too
+  template <class T> static T below(T x, const Numbers &n) {
+    return n.negative_slope == 0 ? T(0) : T(n.negative_slope) * x;
+  }
   template <class T> static T value(T x, const Numbers &n) {
     if (n.has_max && x >= T(n.max_value))
       return T(n.max_value);
-    return x <= T(n.threshold) ? T(n.negative_slope) * (x - T(n.threshold)) : x;
+    return x <= T(n.threshold) ? below(x - T(n.threshold), n) : x;
   }
   template <class T> static T slope(T x, T, const Numbers &n) {
     if (n.has_max && x >= T(n.max_value))
@@ -47,9 +52,7 @@ struct Relu6 {
 };
 struct LeakyRelu {
   static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &n) {
-    return x < 0 ? T(n.negative_slope) * x : x;
-  }
+  template <class T> static T value(T x, const Numbers &n) { return x < 0 ? Relu::below(x, n) : x; }
   template <class T> static T slope(T x, T, const Numbers &n) {
     return x > 0 ? T(1) : T(n.negative_slope);
   }
@@ -84,10 +87,12 @@ struct Celu {
 };
 struct Mish {
   static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &) { return x * std::tanh(softplus_of(x)); }
+  template <class T> static T value(T x, const Numbers &) {
+    return std::max(x, T(-1000)) * std::tanh(softplus_of(x));
+  }
   template <class T> static T slope(T x, T, const Numbers &) {
     const T t = std::tanh(softplus_of(x));
-    return t + x * (T(1) - t * t) * sigmoid_of(x);
+    return t + within(x, T(1000)) * (T(1) - t * t) * sigmoid_of(x);
   }
 };
 struct HardSigmoid {
@@ -99,9 +104,11 @@ struct HardSigmoid {
 };
 struct HardSilu {
   static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &n) { return x * HardSigmoid::value(x, n); }
+  template <class T> static T value(T x, const Numbers &n) {
+    return std::max(x, T(-3)) * HardSigmoid::value(x, n);
+  }
   template <class T> static T slope(T x, T, const Numbers &n) {
-    return HardSigmoid::value(x, n) + x * HardSigmoid::slope(x, x, n);
+    return HardSigmoid::value(x, n) + within(x, T(3)) * HardSigmoid::slope(x, x, n);
   }
 };
 struct HardTanh {
@@ -126,7 +133,10 @@ struct Softplus {
 };
 struct Softsign {
   static constexpr bool kNeedsX = true;
-  template <class T> static T value(T x, const Numbers &) { return x / (T(1) + std::fabs(x)); }
+  template <class T> static T value(T x, const Numbers &) {
+    const T cut = within(x, T(1e30));
+    return cut / (T(1) + std::fabs(cut));
+  }
   template <class T> static T slope(T x, T, const Numbers &) {
     const T r = T(1) / (T(1) + std::fabs(x));
     return r * r;
@@ -142,13 +152,15 @@ struct LogSigmoid {
   template <class T> static T value(T x, const Numbers &) { return -softplus_of(-x); }
   template <class T> static T slope(T x, T, const Numbers &) { return sigmoid_of(-x); }
 };
-struct Squareplus {
+struct Squareplus { // with r = sqrt(x^2 + b), r - |x| is b / (r + |x|)
   static constexpr bool kNeedsX = true;
   template <class T> static T value(T x, const Numbers &n) {
-    return T(0.5) * (x + std::sqrt(x * x + T(n.b)));
+    const T r = std::sqrt(x * x + T(n.b));
+    return T(0.5) * (x < 0 ? T(n.b) / (r - x) : x + r);
   }
   template <class T> static T slope(T x, T, const Numbers &n) {
-    return T(0.5) * (T(1) + x / std::sqrt(x * x + T(n.b)));
+    const T r = std::sqrt(x * x + T(n.b)), small = T(0.5) * T(n.b) / (r * (r + std::fabs(x)));
+    return x < 0 ? small : T(1) - small;
   }
 };
 struct SoftShrink {

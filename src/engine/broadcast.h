@@ -26,6 +26,8 @@ Broadcast broadcast_shapes(const std::vector<Dims> &shapes);
 // in shape k, and step[k], 0 or 1, how it goes on there.
 template <class Body>
 void for_broadcast(const Broadcast &broadcast, Index first, Index last, const Body &body) {
+  if (first >= last) // an axis may be empty, and its size is divided by
+    return;
   const std::size_t shapes = broadcast.strides.size(), outer = broadcast.dims.size() - 1;
   std::vector<Index> at(shapes, 0), step(shapes), place(outer);
   for (std::size_t k = 0; k < shapes; ++k)

@@ -6,6 +6,7 @@
 
 #include "attention_tiles.h"
 #include "dropout.h"
+#include "node_loops.h"
 
 namespace attentive {
 namespace {
@@ -22,13 +23,24 @@ private:
   DropoutMask mask_;
 };
 
-void drop_scores(const AttentionShape &shape, const Dropout &dropout, const ScoreView &scores) {
+// body(n, t) for all elements and queries, in tasks
+template <class Body>
+void for_queries(const AttentionShape &shape, const Execution &execution, const Body &body) {
+  for_row_parts(checked_product(shape.elements(), shape.queries), shape.keys, execution,
+                [&](Index first, Index last) {
+                  for (Index row = first; row < last; ++row)
+                    body(row / shape.queries, row % shape.queries);
+                });
+}
+
+void drop_scores(const AttentionShape &shape, const Dropout &dropout, const ScoreView &scores,
+                 const Execution &execution) {
   const DropoutFactors factor(dropout, shape);
-  for (Index n = 0; n < shape.elements(); ++n)
-    for (Index t = 0; t < shape.queries; ++t)
-      for (Index s = 0; s < shape.keys; ++s)
-        scores.data[n / shape.free * scores.batch + n % shape.free * scores.free +
-                    t * scores.query + s * scores.key] *= factor(n, t, s);
+  for_queries(shape, execution, [&](Index n, Index t) {
+    for (Index s = 0; s < shape.keys; ++s)
+      scores.data[n / shape.free * scores.batch + n % shape.free * scores.free + t * scores.query +
+                  s * scores.key] *= factor(n, t, s);
+  });
 }
 
 // output[n, t, :] = 0 where query t does not take part
@@ -46,18 +58,18 @@ template <class T> struct Upstream {
   Buffer<T> d_out, d_weights; // copies, where they differ from what arrives
 
   Upstream(const AttentionShape &shape, AttentionOptions &options, const T *d_output_given,
-           const T *d_scores)
+           const T *d_scores, const Execution &execution)
       : d_output(d_output_given) {
     if (d_scores == nullptr)
       return;
     const Index rows = shape.elements() * shape.queries;
     d_weights = Buffer<T>(checked_product(rows, shape.keys));
     const DropoutFactors factor(options.dropout, shape);
-    for (Index row = 0; row < rows; ++row)
+    for_queries(shape, execution, [&](Index n, Index t) {
+      const Index row = (n * shape.queries + t) * shape.keys;
       for (Index s = 0; s < shape.keys; ++s)
-        d_weights[row * shape.keys + s] =
-            d_scores[row * shape.keys + s] *
-            static_cast<T>(factor(row / shape.queries, row % shape.queries, s));
+        d_weights[row + s] = d_scores[row + s] * static_cast<T>(factor(n, t, s));
+    });
     if (options.mask.query == nullptr)
       return;
     d_out = Buffer<T>(checked_product(rows, shape.value_size));
@@ -168,7 +180,7 @@ void dot_attention_forward(const AttentionShape &shape, const PlainInputs<T> &in
   attention_forward<T>(shape, q, k, v, options, out, lse.data(), execution);
   attention_scores<T>(shape, q, k, options, lse.data(), scores, execution);
   if (options.dropout.rate > 0)
-    drop_scores(shape, options.dropout, scores);
+    drop_scores(shape, options.dropout, scores, execution);
   if (query_mask != nullptr)
     clear_masked_queries(shape, query_mask, output);
 }
@@ -180,7 +192,7 @@ void dot_attention_backward(const AttentionShape &shape, const PlainInputs<T> &i
                             const Execution &execution) {
   const T scale = static_cast<T>(options.scale);
   options.scale = 1;
-  const Upstream<T> upstream(shape, options, d_output, d_scores);
+  const Upstream<T> upstream(shape, options, d_output, d_scores, execution);
   const ScaledProblem<T> p(shape, inputs, scale, d_scale != nullptr, d_inputs);
   const AttentionShape &a = p.shape;
   const HeadView<const T> q = one_head(p.inputs.query, a.queries, a.key_size);

@@ -49,7 +49,7 @@ std::uint64_t key_of_seed(std::int64_t seed) {
 
 template <class T>
 void fill_variance_scaling(const VarianceScaling &options, Fans fans, RandomSource source, T *out,
-                           Index size) {
+                           Index size, const Execution &execution) {
   // Standard deviation of a standard normal cut at +-2.
   constexpr double kTruncatedDeviation = 0.87962566103423978;
   double fan = (fans.in + fans.out) / 2;
@@ -61,13 +61,14 @@ void fill_variance_scaling(const VarianceScaling &options, Fans fans, RandomSour
   const double deviation = std::sqrt(variance), limit = std::sqrt(3 * variance);
   switch (options.distribution) {
   case Distribution::uniform:
-    fill_uniform(source.key, source.stream, -limit, limit, out, size);
+    fill_uniform(source.key, source.stream, -limit, limit, out, size, execution);
     break;
   case Distribution::truncated_normal:
-    fill_truncated_normal(source.key, source.stream, 0, deviation / kTruncatedDeviation, out, size);
+    fill_truncated_normal(source.key, source.stream, 0, deviation / kTruncatedDeviation, out, size,
+                          execution);
     break;
   case Distribution::untruncated_normal:
-    fill_normal(source.key, source.stream, 0, deviation, out, size);
+    fill_normal(source.key, source.stream, 0, deviation, out, size, execution);
     break;
   }
 }
@@ -79,7 +80,8 @@ template <class T> void fill_identity(double gain, Index rows, Index cols, T *ou
 }
 
 #define ATTENTIVE_INSTANTIATE(T)                                                                   \
-  template void fill_variance_scaling(const VarianceScaling &, Fans, RandomSource, T *, Index);    \
+  template void fill_variance_scaling(const VarianceScaling &, Fans, RandomSource, T *, Index,     \
+                                      const Execution &);                                          \
   template void fill_identity(double, Index, Index, T *);
 ATTENTIVE_INSTANTIATE(float)
 ATTENTIVE_INSTANTIATE(double)

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "parallel.h"
 #include "tensor.h"
 
 namespace attentive {
@@ -46,7 +47,7 @@ std::uint64_t key_of_seed(std::int64_t seed);
 
 template <class T>
 void fill_variance_scaling(const VarianceScaling &options, Fans fans, RandomSource source, T *out,
-                           Index size);
+                           Index size, const Execution &execution = Execution());
 
 // out[rows, cols]: gain on the diagonal, 0 elsewhere.
 template <class T> void fill_identity(double gain, Index rows, Index cols, T *out);
@@ -54,8 +55,10 @@ template <class T> void fill_identity(double gain, Index rows, Index cols, T *ou
 // out[rows, cols], rows the product of all axes but the last: gain times the
 // orthonormal factor of a matrix of normals, with the signs that make it
 // uniformly distributed (Saxe et al. 2014; Mezzadri 2007). Columns are
-// orthonormal where rows >= cols, rows otherwise.
+// orthonormal where rows >= cols, rows otherwise. On one thread; execution says
+// whether it is interrupted.
 template <class T>
-void fill_orthogonal(double gain, Index rows, Index cols, RandomSource source, T *out);
+void fill_orthogonal(double gain, Index rows, Index cols, RandomSource source, T *out,
+                     const Execution &execution = Execution());
 
 } // namespace attentive

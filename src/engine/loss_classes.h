@@ -2,6 +2,8 @@
 // distribution over the classes, or a label.
 #pragma once
 
+#include <limits>
+
 #include "loss_rules.h"
 
 namespace attentive {
@@ -14,8 +16,10 @@ template <class T> double sum_of(const T *x, Index width) {
   return sum;
 }
 
-// log of the sum of e^x
+// log of the sum of e^x, which is 0 where there is no x
 template <class T> double log_sum_exp(const T *x, Index width) {
+  if (width == 0)
+    return -std::numeric_limits<double>::infinity();
   T most = x[0];
   for (Index j = 1; j < width; ++j)
     most = std::max(most, x[j]);
@@ -156,9 +160,9 @@ struct SparseCrossentropyOfLogits {
   template <class T, class Add>
   void gradient(const T *y, const T *p, Index width, double factor, const Add &add) const {
     const Index label = static_cast<Index>(*y);
-    const T level = static_cast<T>(log_sum_exp(p, width));
+    const double level = log_sum_exp(p, width);
     for (Index j = 0; j < width; ++j)
-      add(j, factor * (static_cast<double>(std::exp(p[j] - level)) - (j == label ? 1 : 0)));
+      add(j, factor * (std::exp(static_cast<double>(p[j]) - level) - (j == label ? 1 : 0)));
   }
 };
 

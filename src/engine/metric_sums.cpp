@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
+#include <string>
 
 #include "metrics.h"
 
@@ -28,6 +30,9 @@ void histogram(const MetricOptions &options, const LossTask<T> &task, std::vecto
   for (double threshold : options.thresholds)
     thresholds.push_back(static_cast<T>(threshold));
   const std::size_t bins = thresholds.size() + 1;
+  if (options.class_id && (*options.class_id < 0 || *options.class_id >= task.width))
+    throw std::invalid_argument("there is no class " + std::to_string(*options.class_id) +
+                                " among " + std::to_string(task.width));
   const Index first = options.class_id.value_or(0);
   const Index last = options.class_id ? first + 1 : task.width;
   sums.resize(2 * bins * (options.by_label ? static_cast<std::size_t>(task.width) : 1));
@@ -68,7 +73,7 @@ void class_counts(const MetricOptions &options, const LossTask<T> &task,
   sums.resize(4 * width);
   for (Index n = 0; n < task.positions; ++n) {
     const double weight = task.weights[n];
-    if (weight == 0)
+    if (weight == 0 || width == 0)
       continue;
     const T *y = task.target + n * task.width, *p = task.prediction + n * task.width;
     const T most = *std::max_element(p, p + task.width);

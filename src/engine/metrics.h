@@ -51,7 +51,8 @@ bool is_mean(const MetricOptions &options);
 //                 1, ... all of the thresholds, then likewise what is not
 //   class_counts  by class: hits, false alarms, misses, truths
 //   regression    by column: y, y^2, (y - p)^2, weights; then the number of elements
-// The order of the additions is that of the positions.
+// The order of the additions is that of the positions. Throws std::invalid_argument
+// where class_id is no column.
 template <class T>
 void metric_sums(const MetricOptions &options, const LossTask<T> &task, std::vector<double> &sums);
 

@@ -62,8 +62,11 @@ public:
   //   d_mean = -s sum(g),  d_variance = -s^2 / 2 sum(g u)
   void backward(Run<T> &run) override {
     const T *x = this->input(run).data.data(), *d_y = this->output(run).gradient.data();
+    const MaskValue *mask = this->mask(run);
     const Buffer<double> sums = channel_sums(run, 2, [&](Index i, Index c, double *sum) {
       const double d = static_cast<double>(d_y[i]);
+      if (d == 0 && !counts(mask, i))
+        return; // nothing comes back from there, not even from NaN
       sum[0] += d;
       sum[1] += d * (static_cast<double>(x[i]) - mean_[c]) * scale_[c];
     });
@@ -131,9 +134,10 @@ private:
     const T *x = this->input(run).data.data();
     const MaskValue *mask = this->mask(run);
     const Buffer<double> sums = channel_sums(run, 2, [&](Index i, Index, double *sum) {
-      const double kept = counts(mask, i);
-      sum[0] += kept * static_cast<double>(x[i]);
-      sum[1] += kept;
+      if (!counts(mask, i))
+        return; // whatever stands there
+      sum[0] += static_cast<double>(x[i]);
+      sum[1] += 1;
     });
     more_ = mask == nullptr ? 0 : kNoPosition;
     for (Index c = 0; c < split_.size; ++c) {

@@ -137,6 +137,8 @@ void nadam(const OptimizerOptions &options, const T *g, double update, T rate,
   }
 }
 
+template <class T> T sign_of(T x) { return x > 0 ? T(1) : x < 0 ? T(-1) : x; } // NaN stays
+
 template <class T>
 void lion(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeight<T> &w) {
   const T beta_1 = static_cast<T>(options.beta_1), fresh_1 = static_cast<T>(1 - options.beta_1);
@@ -144,7 +146,7 @@ void lion(const OptimizerOptions &options, const T *g, T rate, const UpdatedWeig
   T *m = w.slots[0];
   for (Index i = 0; i < w.size; ++i) {
     const T direction = m[i] * beta_1 + g[i] * fresh_1;
-    w.data[i] -= rate * static_cast<T>((direction > 0) - (direction < 0));
+    w.data[i] -= rate * sign_of(direction);
     m[i] = m[i] * beta_2 + g[i] * fresh_2;
   }
 }

@@ -28,6 +28,13 @@ struct Interrupted {};
 void parallel_for(Index tasks, const Execution &execution,
                   const std::function<void(Index task, int worker)> &body);
 
+// The same in order, on the calling thread: for tasks that need those before them.
+inline void for_in_order(Index tasks, Execution execution,
+                         const std::function<void(Index task)> &body) {
+  execution.threads = 1;
+  parallel_for(tasks, execution, [&](Index task, int) { body(task); });
+}
+
 // The most threads that worked on one parallel_for since the last reset:
 // tests assert with it that threads really worked.
 int threads_used();

@@ -10,6 +10,8 @@ namespace {
 template <class Body>
 void for_rows(const Dims &dims, const std::vector<std::size_t> &order, const Execution &execution,
               const Body &body) {
+  if (dims.empty()) // a single number, and no axis to be its row
+    return body(0, 0, 1, 1);
   std::vector<Index> stride(dims.size(), 1), size, step;
   for (std::size_t i = dims.size() - 1; i-- > 0;)
     stride[i] = stride[i + 1] * dims[i + 1];

@@ -35,6 +35,18 @@ void run_piece(Program<T> &program, const Dataset<T> &dataset, const std::vector
   }
 }
 
+// What the outputs of a row are like, where there is none.
+template <class T>
+void plan_results(Program<T> &program, const Dataset<T> &dataset,
+                  std::vector<Prediction<T>> &results) {
+  std::vector<Dims> dims;
+  for (std::size_t i = 0; i < program.plan().inputs.size(); ++i)
+    dims.push_back(dataset.columns.at(i).batch_dims(1));
+  program.prepare(dims);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    make_room<T>(program.output(i), 1, 0, results[i]);
+}
+
 // Rows that one thread computes at a time; 0 where all threads share each node,
 // because the rows hang together or are large.
 template <class T> Index piece_of(Program<T> &program, const Dataset<T> &dataset) {
@@ -55,6 +67,10 @@ std::vector<Prediction<T>> predict_rows(Program<T> &program, const Dataset<T> &d
                                         const std::vector<Index> &rows, Index batch_size) {
   std::vector<Prediction<T>> results(program.plan().outputs.size());
   const Index all = static_cast<Index>(rows.size());
+  if (all == 0) {
+    plan_results(program, dataset, results);
+    return results;
+  }
   // The first row tells how large the others' pieces and the results are. What comes
   // out for a row does not depend on those beside it.
   const Index piece = std::min(batch_size, piece_of(program, dataset));
@@ -63,12 +79,11 @@ std::vector<Prediction<T>> predict_rows(Program<T> &program, const Dataset<T> &d
       run_piece(program, dataset, rows, first, std::min(batch_size, all - first), results);
     return results;
   }
-  if (all > 0)
-    run_piece(program, dataset, rows, 0, 1, results);
+  run_piece(program, dataset, rows, 0, 1, results);
   const int threads = std::max(program.run().execution.threads, 1);
   for (int i = 0; i < threads; ++i)
     program.copy(static_cast<std::size_t>(i)).run().execution = Execution();
-  const Index left = std::max<Index>(all - 1, 0);
+  const Index left = all - 1;
   parallel_for((left + piece - 1) / piece, program.run().execution, [&](Index task, int worker) {
     const Index first = 1 + task * piece;
     run_piece(program.copied(static_cast<std::size_t>(worker)), dataset, rows, first,

@@ -7,7 +7,7 @@
 namespace attentive {
 
 template <class T> struct Prediction {
-  Dims dims; // [rows, ...]
+  Dims dims; // [rows, ...], of no rows too
   Buffer<T> data;
 };
 

@@ -1,5 +1,6 @@
 #include "random.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace attentive {
@@ -39,6 +40,16 @@ std::array<double, 2> normal_pair(std::uint64_t key, std::uint64_t stream, std::
   return {distance * direction.cosine, distance * direction.sine};
 }
 
+// out[i] = value(i), in tasks
+template <class T, class F>
+void fill_tasks(T *out, Index n, const Execution &execution, const F &value) {
+  constexpr Index kTask = 16384;
+  parallel_for((n + kTask - 1) / kTask, execution, [&](Index task, int) {
+    for (Index i = task * kTask; i < std::min(n, (task + 1) * kTask); ++i)
+      out[i] = static_cast<T>(value(static_cast<std::uint64_t>(i)));
+  });
+}
+
 } // namespace
 
 double random_uniform(std::uint64_t key, std::uint64_t stream, std::uint64_t i) {
@@ -60,38 +71,37 @@ double random_truncated_normal(std::uint64_t key, std::uint64_t stream, std::uin
 }
 
 template <class T>
-void fill_uniform(std::uint64_t key, std::uint64_t stream, double low, double high, T *out,
-                  Index n) {
+void fill_uniform(std::uint64_t key, std::uint64_t stream, double low, double high, T *out, Index n,
+                  const Execution &execution) {
   // Around the middle, so that a range symmetric about 0 has the same bits
   // with and without fused multiply-add.
   const double middle = low / 2 + high / 2, half = high / 2 - low / 2;
-  for (Index i = 0; i < n; ++i) {
-    const double u = random_uniform(key, stream, static_cast<std::uint64_t>(i));
-    out[i] = static_cast<T>(middle + half * (2 * u - 1));
-  }
+  fill_tasks(out, n, execution, [=](std::uint64_t i) {
+    return middle + half * (2 * random_uniform(key, stream, i) - 1);
+  });
 }
 
 template <class T>
-void fill_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out, Index n) {
-  for (Index i = 0; i < n; ++i) {
-    const double z = random_normal(key, stream, static_cast<std::uint64_t>(i));
-    out[i] = static_cast<T>(mean + sd * z);
-  }
+void fill_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out, Index n,
+                 const Execution &execution) {
+  fill_tasks(out, n, execution,
+             [=](std::uint64_t i) { return mean + sd * random_normal(key, stream, i); });
 }
 
 template <class T>
 void fill_truncated_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out,
-                           Index n) {
-  for (Index i = 0; i < n; ++i) {
-    const double z = random_truncated_normal(key, stream, static_cast<std::uint64_t>(i));
-    out[i] = static_cast<T>(mean + sd * z);
-  }
+                           Index n, const Execution &execution) {
+  fill_tasks(out, n, execution,
+             [=](std::uint64_t i) { return mean + sd * random_truncated_normal(key, stream, i); });
 }
 
 #define ATTENTIVE_INSTANTIATE(T)                                                                   \
-  template void fill_uniform(std::uint64_t, std::uint64_t, double, double, T *, Index);            \
-  template void fill_normal(std::uint64_t, std::uint64_t, double, double, T *, Index);             \
-  template void fill_truncated_normal(std::uint64_t, std::uint64_t, double, double, T *, Index);
+  template void fill_uniform(std::uint64_t, std::uint64_t, double, double, T *, Index,             \
+                             const Execution &);                                                   \
+  template void fill_normal(std::uint64_t, std::uint64_t, double, double, T *, Index,              \
+                            const Execution &);                                                    \
+  template void fill_truncated_normal(std::uint64_t, std::uint64_t, double, double, T *, Index,    \
+                                      const Execution &);
 ATTENTIVE_INSTANTIATE(float)
 ATTENTIVE_INSTANTIATE(double)
 #undef ATTENTIVE_INSTANTIATE

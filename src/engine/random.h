@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "parallel.h"
 #include "tensor.h"
 
 namespace attentive {
@@ -64,14 +65,15 @@ double random_truncated_normal(std::uint64_t key, std::uint64_t stream, std::uin
 // out[n] = numbers 0 ... n - 1 of the stream, computed in double and rounded
 // once. Uniform between low and high; an end can be met by rounding.
 template <class T>
-void fill_uniform(std::uint64_t key, std::uint64_t stream, double low, double high, T *out,
-                  Index n);
+void fill_uniform(std::uint64_t key, std::uint64_t stream, double low, double high, T *out, Index n,
+                  const Execution &execution = Execution());
 template <class T>
-void fill_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out, Index n);
+void fill_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out, Index n,
+                 const Execution &execution = Execution());
 // Normal, redrawn until it lies within two standard deviations of the mean.
 // `sd` is that of the normal before truncation.
 template <class T>
 void fill_truncated_normal(std::uint64_t key, std::uint64_t stream, double mean, double sd, T *out,
-                           Index n);
+                           Index n, const Execution &execution = Execution());
 
 } // namespace attentive

@@ -78,28 +78,29 @@ void penalty_backward(const ElementPenalty &options, const T *x, Index size, dou
 }
 
 template <class T>
-double penalty(const OrthogonalPenalty &options, const T *x, Index rows, Index cols) {
+double penalty(const OrthogonalPenalty &options, const T *x, Index rows, Index cols,
+               const Execution &execution) {
   const UnitVectors units = unit_vectors(options, x, rows, cols);
   if (units.count < 2)
     return 0;
   double sum = 0;
-  for (Index i = 0; i < units.count; ++i)
+  for_in_order(units.count, execution, [&](Index i) {
     for (Index j = 0; j < i; ++j)
       sum += std::fabs(inner_product(units.row(i), units.row(j), units.size));
+  });
   return options.factor * 2 * sum / units.pairs();
 }
 
 template <class T>
 void penalty_backward(const OrthogonalPenalty &options, const T *x, Index rows, Index cols,
-                      double upstream, T *d_x) {
+                      double upstream, T *d_x, const Execution &execution) {
   const UnitVectors units = unit_vectors(options, x, rows, cols);
   if (units.count < 2)
     return;
   const double weight = upstream * options.factor * 2 / units.pairs();
   const VectorStrides strides = strides_of(options, cols);
-  Buffer<double> d_unit(units.size);
-  for (Index i = 0; i < units.count; ++i) {
-    std::fill(d_unit.data(), d_unit.data() + units.size, 0.0);
+  parallel_for(units.count, execution, [&](Index i, int) {
+    Buffer<double> d_unit(units.size, 0.0);
     for (Index j = 0; j < units.count; ++j) {
       if (j == i)
         continue;
@@ -114,14 +115,15 @@ void penalty_backward(const OrthogonalPenalty &options, const T *x, Index rows, 
       d = static_cast<T>(static_cast<double>(d) +
                          (d_unit[k] - parallel * units.row(i)[k]) / units.norms[i]);
     }
-  }
+  });
 }
 
 #define ATTENTIVE_INSTANTIATE(T)                                                                   \
   template double penalty(const ElementPenalty &, const T *, Index);                               \
   template void penalty_backward(const ElementPenalty &, const T *, Index, double, T *);           \
-  template double penalty(const OrthogonalPenalty &, const T *, Index, Index);                     \
-  template void penalty_backward(const OrthogonalPenalty &, const T *, Index, Index, double, T *);
+  template double penalty(const OrthogonalPenalty &, const T *, Index, Index, const Execution &);  \
+  template void penalty_backward(const OrthogonalPenalty &, const T *, Index, Index, double, T *,  \
+                                 const Execution &);
 ATTENTIVE_INSTANTIATE(float)
 ATTENTIVE_INSTANTIATE(double)
 #undef ATTENTIVE_INSTANTIATE

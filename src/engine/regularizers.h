@@ -1,6 +1,7 @@
 // Penalties on weights and activities: value and gradient.
 #pragma once
 
+#include "parallel.h"
 #include "tensor.h"
 
 namespace attentive {
@@ -19,17 +20,18 @@ void penalty_backward(const ElementPenalty &options, const T *x, Index size, dou
 
 // factor * mean over pairs i != j of |<u_i, u_j>|, u_i being the rows (or the
 // columns) of x[rows, cols] divided by their norms; a zero vector stays zero.
-// 0 where there is no pair.
+// 0 where there is no pair. Their number grows with the square of the vectors'.
 struct OrthogonalPenalty {
   double factor = 0;
   bool columns = false;
 };
 
 template <class T>
-double penalty(const OrthogonalPenalty &options, const T *x, Index rows, Index cols);
+double penalty(const OrthogonalPenalty &options, const T *x, Index rows, Index cols,
+               const Execution &execution = Execution());
 // d_x += upstream * gradient
 template <class T>
 void penalty_backward(const OrthogonalPenalty &options, const T *x, Index rows, Index cols,
-                      double upstream, T *d_x);
+                      double upstream, T *d_x, const Execution &execution = Execution());
 
 } // namespace attentive

@@ -281,7 +281,8 @@ SafetensorsHeader read_safetensors_header(std::istream &in) {
 }
 
 void read_safetensors_values(std::istream &in, const SafetensorsHeader &header,
-                             const SafetensorsEntry &entry, double *out) {
+                             const SafetensorsEntry &entry, double *out,
+                             const Execution &execution) {
   if (entry.count == 0)
     return;
   in.clear();
@@ -298,7 +299,8 @@ void read_safetensors_values(std::istream &in, const SafetensorsHeader &header,
   constexpr std::int64_t kBlock = 8192; // numbers a read
   const Index width = safetensors_width(entry.type);
   std::vector<unsigned char> block(static_cast<std::size_t>(std::min(kBlock, entry.count) * width));
-  for (std::int64_t done = 0; done < entry.count; done += kBlock) {
+  for_in_order(static_cast<Index>((entry.count + kBlock - 1) / kBlock), execution, [&](Index at) {
+    const std::int64_t done = at * kBlock;
     const std::int64_t count = std::min(kBlock, entry.count - done);
     read_exactly(in, reinterpret_cast<char *>(block.data()), count * width);
     for (std::int64_t i = 0; i < count; ++i) {
@@ -311,7 +313,7 @@ void read_safetensors_values(std::istream &in, const SafetensorsHeader &header,
         place[axis] = 0;
       }
     }
-  }
+  });
 }
 
 } // namespace attentive

@@ -7,6 +7,7 @@
 // more memory is asked for than the file itself accounts for.
 #pragma once
 
+#include "parallel.h"
 #include "tensor.h"
 
 #include <cstdint>
@@ -52,8 +53,10 @@ SafetensorsHeader read_safetensors_header(std::istream &in);
 
 // Writes the numbers of one tensor to out[0 .. entry.count), in column-major
 // order: the first axis varies fastest, as in R. Whole numbers that a double
-// cannot hold and truth values other than 0 and 1 are errors.
+// cannot hold and truth values other than 0 and 1 are errors. On one thread;
+// execution says whether it is interrupted.
 void read_safetensors_values(std::istream &in, const SafetensorsHeader &header,
-                             const SafetensorsEntry &entry, double *out);
+                             const SafetensorsEntry &entry, double *out,
+                             const Execution &execution = Execution());
 
 } // namespace attentive

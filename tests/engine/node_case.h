@@ -90,7 +90,8 @@ template <class T, class Owner> Numbers gradient_of(const Owner &owner, bool acc
   return d;
 }
 
-// `upstream` is the gradient of the output; empty: forward only.
+// `upstream` is the gradient of the output; empty: forward only. What is beyond the output is
+// not used, so that one of no numbers can have a backward pass.
 template <class T> NodeResult run_node(const NodeCase &c, const Numbers &upstream = {}) {
   Program<T> program(plan_of(c));
   Run<T> &run = program.run();
@@ -142,8 +143,8 @@ template <class T> NodeResult run_node(const NodeCase &c, const Numbers &upstrea
     want_gradient<T>(weight, weight.size, c.accumulate);
   want_gradient<T>(out, out.data.size(), false);
   out.has_gradient = true;
-  for (std::size_t i = 0; i < upstream.size(); ++i)
-    out.gradient[static_cast<Index>(i)] = static_cast<T>(upstream[i]);
+  for (Index i = 0; i < out.gradient.size(); ++i)
+    out.gradient[i] = static_cast<T>(upstream.at(static_cast<std::size_t>(i)));
   program.backward();
   for (std::size_t i = 0; i < c.inputs.size(); ++i)
     result.d_inputs.push_back(gradient_of<T>(run.values[i], c.accumulate));

@@ -8,6 +8,9 @@
 #include "compare.h"
 #include "cpu.h"
 
+#include <cmath>
+#include <limits>
+
 using namespace attentive_test;
 
 namespace {
@@ -222,9 +225,51 @@ template <class T> void tanh_is_accurate() {
   }
 }
 
+// The same for exp2() of the vectors: what simd.h states, of all that is a normal number.
+template <class T> void exp2_is_accurate() {
+  const T infinity = std::numeric_limits<T>::infinity();
+  const int least = std::numeric_limits<T>::min_exponent - 1,
+            most = std::numeric_limits<T>::max_exponent, steps = 2048;
+  const double allowed = sizeof(T) == 4 ? 2e-7 : 1e-15;
+  // one whose bits are not as simple as can be, as those of R's NA
+  const T nan =
+      sizeof(T) == 4 ? static_cast<T>(std::nanf("1954")) : static_cast<T>(std::nan("1954"));
+  std::vector<T> exponents;
+  for (int i = least * steps; i < most * steps; ++i)
+    exponents.push_back(static_cast<T>(i) / static_cast<T>(steps));
+  exponents.insert(exponents.end(),
+                   {std::nextafter(static_cast<T>(most), T(0)), static_cast<T>(most), infinity,
+                    static_cast<T>(2 * least), -infinity, nan});
+  for (Level level : available_levels()) {
+    set_level(level_name(level));
+    const auto group = static_cast<std::size_t>(2 * kernels<T>().attention.lanes);
+    std::vector<T> p(exponents.size() * group);
+    for (std::size_t i = 0; i < p.size(); ++i)
+      p[i] = exponents[i / group];
+    T zero[kMaxGroup] = {}, sums[kMaxGroup];
+    AdditiveTile<T> tile;
+    tile.end = static_cast<Index>(exponents.size());
+    tile.p = p.data();
+    kernels<T>().additive.exp_scores(tile, zero, sums);
+    double worst = 0;
+    for (std::size_t i = 0; i + 5 < exponents.size(); ++i) {
+      const double expected = std::exp2(static_cast<double>(exponents[i]));
+      worst = std::max(worst, std::fabs(static_cast<double>(p[i * group]) / expected - 1));
+    }
+    std::printf("exp2 %s %s: relative error %.3g\n", level_name(level), type_name<T>(), worst);
+    CHECK(worst < allowed);
+    const T *end = p.data() + p.size() - 5 * group;
+    CHECK(end[0] == infinity && end[group] == infinity);
+    CHECK(end[2 * group] == 0 && end[3 * group] == 0 && std::isnan(end[4 * group]));
+  }
+  set_level("auto");
+}
+
 } // namespace
 
 int main() {
+  exp2_is_accurate<float>();
+  exp2_is_accurate<double>();
   tanh_is_accurate<float>();
   tanh_is_accurate<double>();
   const std::uint64_t seed = environment_number("ATTENTIVE_SEED", 1);

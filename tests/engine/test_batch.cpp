@@ -184,7 +184,7 @@ void predictions() {
       CHECK(all.back() == all.front());
     }
   Setting<float> s(1);
-  CHECK(predict_rows(s.program, s.data, {}, 4)[0].dims.empty());
+  CHECK(predict_rows(s.program, s.data, {}, 4)[0].dims == (Dims{0, 3})); // of no rows
 }
 
 // A program that looks at its whole batch predicts in the batches that are asked for.
@@ -215,6 +215,7 @@ void whole_batches() {
   size->shape = [](const std::vector<Dims> &) { return Dims(); };
   size->forward = [](const std::vector<Array> &) { return Array{{}, Buffer<double>(1, 0.0)}; };
   CHECK_THROWS(predict_rows(program, s.data, some_rows(4), 4), std::invalid_argument);
+  CHECK_THROWS(predict_rows(program, s.data, {}, 4), std::invalid_argument);
 }
 
 } // namespace

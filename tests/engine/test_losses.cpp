@@ -221,6 +221,27 @@ void labels() {
   CHECK(values<double>(c)[0] == 0 && values<float>(c)[0] == 0);
   c.y = {1};
   CHECK(values<double>(c)[0] == 2e4);
+  // and where they are far from 0 all together, their softmax has a sum of 1
+  for (const char *name : {"sparse_categorical_crossentropy", "categorical_crossentropy"}) {
+    Case far{loss(name, true), {1, 0, 0}, {1e5, 1e5 + .5, 1e5 - 1}, {1}, 3};
+    std::vector<float> d;
+    values(far, &d);
+    CHECK(near(static_cast<double>(d[0] + d[1] + d[2]), 0, 2e-7));
+  }
+}
+
+// Positions without a class have nothing to lose; a label is none of theirs.
+void no_classes() {
+  for (const char *name : {"categorical_crossentropy", "categorical_focal_crossentropy"})
+    for (bool from_logits : {false, true}) {
+      std::vector<double> d;
+      CHECK(values(Case{loss(name, from_logits), {}, {}, {1, 1}, 0}, &d) ==
+            (std::vector<double>{0, 0}));
+    }
+  for (bool from_logits : {false, true})
+    CHECK_THROWS(
+        values<double>(Case{loss("sparse_categorical_crossentropy", from_logits), {0}, {}, {1}, 0}),
+        std::invalid_argument);
 }
 
 // Where a probability is clipped its gradient is 0, not infinite.
@@ -331,6 +352,7 @@ int main() {
   unseen_positions();
   accumulation();
   labels();
+  no_classes();
   clipped();
   threads();
   metrics();

@@ -68,6 +68,10 @@ void test_histogram() {
   CHECK(sums_of<double>(options, batch) == (Numbers{1, 1, 1, 1, 1, 1}));
   options.class_id = 1;
   CHECK(sums_of<double>(options, batch) == (Numbers{1, 0, 0, 0, 1, 0}));
+  for (Index outside : {Index{-1}, batch.width}) {
+    options.class_id = outside;
+    CHECK_THROWS(sums_of<double>(options, batch), std::invalid_argument);
+  }
   options.class_id.reset();
   options.by_label = true;
   CHECK(sums_of<double>(options, batch) ==
@@ -107,6 +111,14 @@ void test_class_counts() {
   CHECK(sums_of<double>(options, {{1, 0}, {0, 0}, {1}, 2}) == (Numbers{0, 0, 0, 0, 1, 0, 1, 0}));
 }
 
+// Positions without a column have no hits, and no largest prediction to be read.
+void test_no_columns() {
+  const Batch batch = {{}, {}, {1, 1}, 0};
+  for (const char *name : {"histogram", "class_counts", "regression"})
+    for (double sum : sums_of<double>(metric_of_name(name), batch))
+      CHECK(sum == 0);
+}
+
 void test_regression() {
   const MetricOptions options = metric_of_name("regression");
   Batch batch;
@@ -144,6 +156,7 @@ int main() {
   test_histogram();
   test_top();
   test_class_counts();
+  test_no_columns();
   test_regression();
   return attentive_test::finish("test_metrics");
 }

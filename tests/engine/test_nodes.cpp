@@ -154,6 +154,83 @@ void test_activation_numbers() {
   CHECK_THROWS(run_node<double>(c), std::invalid_argument);
 }
 
+// What a function and its slope become at -Inf and at Inf.
+struct Limits {
+  const char *name;
+  double low, high, low_slope, high_slope;
+};
+
+template <class T> void check_limits(const NodeOptions &options, const Limits &limits) {
+  constexpr Index n = 19; // vectors, and what is left of them
+  NodeCase c;
+  c.op = "activation";
+  c.options = options;
+  c.options.texts["activation"] = limits.name;
+  c.dims = {{n}};
+  for (const bool high : {false, true}) {
+    c.inputs = {Numbers(index(n), high ? INFINITY : -INFINITY)};
+    const NodeResult result = run_node<T>(c, Numbers(index(n), 1.0));
+    check_node(c, result.output == Numbers(index(n), high ? limits.high : limits.low), "limit");
+    check_node(c,
+               result.d_inputs[0] == Numbers(index(n), high ? limits.high_slope : limits.low_slope),
+               "slope at the limit");
+  }
+}
+
+void test_limits() {
+  const double inf = INFINITY;
+  const auto everywhere = [](const NodeOptions &options, const Limits &limits) {
+    check_limits<float>(options, limits);
+    check_limits<double>(options, limits);
+  };
+  for (const Limits &limits : std::vector<Limits>{{"linear", -inf, inf, 1, 1},
+                                                  {"relu", 0, inf, 0, 1},
+                                                  {"relu6", 0, 6, 0, 0},
+                                                  {"elu", -1, inf, 0, 1},
+                                                  {"celu", -1, inf, 0, 1},
+                                                  {"gelu", 0, inf, 0, 1},
+                                                  {"silu", 0, inf, 0, 1},
+                                                  {"mish", 0, inf, 0, 1},
+                                                  {"sigmoid", 0, 1, 0, 0},
+                                                  {"hard_sigmoid", 0, 1, 0, 0},
+                                                  {"hard_silu", 0, inf, 0, 1},
+                                                  {"hard_tanh", -1, 1, 0, 0},
+                                                  {"tanh", -1, 1, 0, 0},
+                                                  {"tanh_shrink", -inf, inf, 1, 1},
+                                                  {"softplus", 0, inf, 0, 1},
+                                                  {"softsign", -1, 1, 0, 0},
+                                                  {"exponential", 0, inf, 0, inf},
+                                                  {"log_sigmoid", -inf, 0, 1, 0},
+                                                  {"squareplus", 0, inf, 0, 1},
+                                                  {"soft_shrink", -inf, inf, 1, 1},
+                                                  {"hard_shrink", -inf, inf, 1, 1},
+                                                  {"sparse_plus", 0, inf, 0, 1},
+                                                  {"sparse_sigmoid", 0, 1, 0, 0},
+                                                  {"threshold", 0, inf, 0, 1}})
+    everywhere({}, limits);
+  NodeOptions options;
+  options.numbers["approximate"] = {1};
+  everywhere(options, {"gelu", 0, inf, 0, 1});
+  options.numbers = {{"max_value", {6}}, {"threshold", {1}}};
+  everywhere(options, {"relu", 0, 6, 0, 0});
+  for (const double slope : {0.0, 0.25}) {
+    options.numbers = {{"negative_slope", {slope}}};
+    everywhere(options, {"leaky_relu", slope == 0 ? 0 : -inf, inf, slope, 1});
+    everywhere(options, {"relu", slope == 0 ? 0 : -inf, inf, slope, 1});
+  }
+  // the same where the square of a number is infinite
+  NodeCase far;
+  far.op = "activation";
+  far.dims = {{2}};
+  far.inputs = {{-1e30, 1e30}};
+  far.options.numbers["approximate"] = {1};
+  for (const char *name : {"squareplus", "gelu"}) {
+    far.options.texts["activation"] = name;
+    const NodeResult result = run_node<float>(far, {1, 1});
+    check_node(far, result.output[0] == 0 && result.d_inputs[0] == Numbers({0, 1}), "far number");
+  }
+}
+
 void test_axis_functions() {
   Dice dice(1, 3);
   for (int n = 0; n < 30; ++n) {
@@ -399,7 +476,7 @@ void test_merges() {
          {"add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "average"})
       for (int n = 0; n < 12; ++n) {
         const bool binary = op == std::string("binary");
-        if (binary == (operation == std::string("average")) ||
+        if ((binary && operation == std::string("average")) ||
             (!binary && (operation == std::string("divide") || operation == std::string("power"))))
           continue;
         NodeCase c;
@@ -582,6 +659,17 @@ void test_shapes() {
 }
 
 // ---- Pooling, penalties, masks ----------------------------------------------------------
+
+// Without an axis there is one order, and the number itself.
+void test_transposed_number() {
+  NodeCase c;
+  c.op = "transpose";
+  c.dims = {Dims()};
+  c.inputs = {{3}};
+  const NodeResult result = run_node<double>(c, {2});
+  CHECK(result.dims.empty() && result.output == Numbers({3}));
+  CHECK(result.d_inputs[0] == Numbers({2}));
+}
 
 void test_pooling() {
   Dice dice(1, 11);
@@ -852,6 +940,7 @@ int main() {
     set_level(level_name(level));
     test_functions();
     test_activation_numbers();
+    test_limits();
     test_axis_functions();
     test_glu();
     test_curves<float>(8e-6);
@@ -866,6 +955,7 @@ int main() {
   test_one_tensor_twice();
   test_concatenate();
   test_shapes();
+  test_transposed_number();
   test_pooling();
   test_activity_penalty();
   test_masks();

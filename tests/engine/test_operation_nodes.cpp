@@ -2,6 +2,8 @@
 // against a plain formula, gradients against differences.
 #include "node_case.h"
 
+#include "broadcast.h"
+
 using namespace attentive_test;
 
 namespace {
@@ -351,6 +353,43 @@ void test_functions() {
   CHECK(run_node<float>(c).output == Numbers({0, 0, 0, 0, 0, 1}));
 }
 
+// An empty axis left of others that do not join it: nothing is walked over, and nothing
+// divided by its size.
+void test_empty_axes() {
+  Dice dice(40, 9);
+  for (const Dims &dims : {Dims{0, 4}, Dims{0, 3, 4}, Dims{2, 0, 4}}) {
+    const Broadcast walk = broadcast_shapes({dims, {4}});
+    Index bodies = 0;
+    for_broadcast(walk, [&](const Index *, Index, const Index *) { ++bodies; });
+    for_broadcast(walk, 0, 0, [&](const Index *, Index, const Index *) { ++bodies; });
+    CHECK(walk.rows() == 0 && bodies == 0);
+  }
+  NodeCase sum = case_of("reduce", {{2, 0, 3}}, dice);
+  sum.options.texts["operation"] = "sum";
+  sum.options.numbers["axes"] = {1};
+  const NodeResult sums = run_node<double>(sum, Numbers(6, 1.0));
+  CHECK(sums.dims == Dims({2, 3}) && sums.output == Numbers(6, 0.0) && sums.d_inputs[0].empty());
+  const NodeCase product = case_of("matmul", {{0, 4, 2, 3}, {4, 3, 2}}, dice);
+  const NodeResult products = run_node<double>(product, {1});
+  CHECK(products.dims == Dims({0, 4, 2, 2}) && products.d_inputs[1] == Numbers(24, 0.0));
+  NodeCase masks;
+  masks.op = "mask_and";
+  masks.makes_mask = true;
+  masks.masks.resize(2);
+  masks.masks[0].given = masks.masks[1].given = true;
+  masks.masks[0].dims = {0, 4, 5};
+  masks.masks[1].dims = {1, 5};
+  masks.masks[1].bytes.assign(5, 1);
+  CHECK(run_node<float>(masks).mask_dims == Dims({0, 4, 5}));
+  NodeCase binary = case_of("binary", {{0, 4}, {4}}, dice);
+  for (const char *operation : {"add", "multiply"}) {
+    binary.options.texts["operation"] = operation;
+    CHECK(run_node<double>(binary, {1}).d_inputs[1] == Numbers(4, 0.0));
+  }
+  const NodeCase where = case_of("where", {{0, 4}, {4}, {0, 4}}, dice);
+  CHECK(run_node<double>(where, {1}).d_inputs[1] == Numbers(4, 0.0));
+}
+
 } // namespace
 
 int main() {
@@ -362,5 +401,6 @@ int main() {
   test_choices();
   test_fill();
   test_functions();
+  test_empty_axes();
   return finish("test_operation_nodes");
 }

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "check.h"
+#include "interrupt.h"
 #include "json.h"
 #include "safetensors.h"
 
@@ -248,6 +249,18 @@ void test_wrong_files() {
              "ends early or cannot be read"));
 }
 
+void test_interrupt() {
+  std::istringstream in(
+      file_of('{' + entry("x", "U8", "[50000]", 0, 50000) + '}', std::string(50000, '\1')));
+  const SafetensorsHeader header = read_safetensors_header(in);
+  Numbers values(50000);
+  CHECK(attentive_test::is_interrupted([&](const Execution &execution) {
+    read_safetensors_values(in, header, header.tensors[0], values.data(), execution);
+  }));
+  read_safetensors_values(in, header, header.tensors[0], values.data());
+  CHECK(values == Numbers(50000, 1.0)); // and can be read from the beginning
+}
+
 } // namespace
 
 int main() {
@@ -258,5 +271,6 @@ int main() {
   test_order();
   test_header();
   test_wrong_files();
+  test_interrupt();
   return attentive_test::finish("test_safetensors");
 }

@@ -7,10 +7,12 @@
 #include "check.h"
 #include "constraints.h"
 #include "initializers.h"
+#include "interrupt.h"
 #include "random.h"
 #include "regularizers.h"
 
 using namespace attentive;
+using attentive_test::is_interrupted;
 
 namespace {
 
@@ -189,6 +191,44 @@ void constraints() {
   CHECK(some[0] == 0 && some[1] == 2 && std::isnan(some[2]));
 }
 
+void interrupts() {
+  const Index side = 20, size = 100000;
+  const Vector x = normals(side * side, 3);
+  Vector y(size);
+  const OrthogonalPenalty options{1, true};
+  CHECK(is_interrupted([&](const Execution &e) { penalty(options, x.data(), side, side, e); }));
+  CHECK(is_interrupted([&](const Execution &e) {
+    penalty_backward(options, x.data(), side, side, 1, y.data(), e);
+  }));
+  CHECK(is_interrupted([&](const Execution &e) {
+    fill_orthogonal(1, side, side, {1, 2}, y.data(), e);
+  }));
+  CHECK(is_interrupted([&](const Execution &e) { fill_uniform(1, 1, 0, 1, y.data(), size, e); }));
+  CHECK(is_interrupted([&](const Execution &e) { fill_normal(1, 1, 0, 1, y.data(), size, e); }));
+  CHECK(is_interrupted([&](const Execution &e) {
+    fill_variance_scaling({}, {}, {1, 1}, y.data(), size, e);
+  }));
+}
+
+// The same bits for any number of threads.
+void threads() {
+  const Execution three{3, nullptr};
+  const Index size = 100000;
+  Vector one(size), other(size);
+  fill_uniform(1, 1, -1, 2, one.data(), size);
+  fill_uniform(1, 1, -1, 2, other.data(), size, three);
+  CHECK(one == other);
+  fill_variance_scaling({}, {}, {1, 1}, one.data(), size);
+  fill_variance_scaling({}, {}, {1, 1}, other.data(), size, three);
+  CHECK(one == other);
+  const OrthogonalPenalty options{1, true};
+  Vector d_one(size, 0), d_other(size, 0);
+  penalty_backward(options, one.data(), 500, 200, 1, d_one.data());
+  penalty_backward(options, one.data(), 500, 200, 1, d_other.data(), three);
+  CHECK(d_one == d_other);
+  CHECK(penalty(options, one.data(), 500, 200) == penalty(options, one.data(), 500, 200, three));
+}
+
 } // namespace
 
 int main() {
@@ -200,5 +240,7 @@ int main() {
   orthogonal();
   regularizers();
   constraints();
+  interrupts();
+  threads();
   return attentive_test::finish("test_specifications");
 }

@@ -101,6 +101,32 @@ void test_batch_normalization() {
   }
 }
 
+// What stands at masked positions, to which no gradient comes, changes nothing anywhere else.
+template <class T> void test_masked_batch_normalization() {
+  Dice dice(1, 58);
+  for (const bool training : {true, false}) {
+    NodeCase c = case_of("batch_normalization", {{2, 3, 2}}, {2, 2, 2, 2}, dice);
+    c.training = training;
+    c.masks = {CaseMask()};
+    c.masks[0].given = true;
+    c.masks[0].dims = {2, 3};
+    c.masks[0].bytes = {1, 0, 1, 0, 1, 1};
+    Numbers upstream = draw(dice, 12);
+    for (std::size_t i : {2, 3, 6, 7})
+      upstream[i] = 0;
+    const NodeResult clean = run_node<T>(c, upstream);
+    c.inputs[0][2] = NAN;
+    c.inputs[0][3] = INFINITY;
+    c.inputs[0][6] = -INFINITY;
+    c.inputs[0][7] = 1e30;
+    NodeResult poisoned = run_node<T>(c, upstream);
+    for (std::size_t i : {2, 3, 6, 7})
+      poisoned.output[i] = clean.output[i];
+    CHECK(poisoned.output == clean.output && poisoned.d_inputs == clean.d_inputs);
+    CHECK(poisoned.d_weights == clean.d_weights);
+  }
+}
+
 // What is pending is there after a run in training, and there alone.
 void test_pending() {
   Dice dice(1, 55);
@@ -205,6 +231,8 @@ int main() {
   test_windows_and_edges();
   test_products();
   test_batch_normalization();
+  test_masked_batch_normalization<float>();
+  test_masked_batch_normalization<double>();
   test_pending();
   test_noise();
   test_function();

@@ -190,6 +190,9 @@ void adaptive_formulas() {
   Optimized unmoved(kind(OptimizerKind::ftrl), {.7}); // its formula divides by the rate
   unmoved.update({1}, 0);
   CHECK(unmoved.w[0] == .7);
+  Optimized unknown(kind(OptimizerKind::lion), {.7}); // a direction that is no number
+  unknown.update({std::numeric_limits<double>::quiet_NaN()}, .1);
+  CHECK(std::isnan(unknown.w[0]));
   Optimized at_zero(kind(OptimizerKind::lamb), {0}); // a length of 0 gives no ratio
   at_zero.update({1}, .1);
   CHECK(near(at_zero.w[0], -.1, 1e-7));

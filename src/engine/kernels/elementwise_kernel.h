@@ -10,6 +10,13 @@ ATTENTIVE_INLINE typename S::V polynomial(typename S::V x, const typename S::Sca
   return p;
 }
 
+// x within [-c, c]; NaN stays. For a factor of what is 0 there already, which an infinite x
+// would turn into NaN.
+template <class S> ATTENTIVE_INLINE typename S::V within(typename S::V x, typename S::Scalar c) {
+  const typename S::V low = S::set(-c);
+  return S::sub(S::zero(), S::max(low, S::sub(S::zero(), S::max(low, x))));
+}
+
 template <class S> struct ReluCurve {
   using V = typename S::V;
   ATTENTIVE_INLINE V value(V x) { return S::max(S::zero(), x); }
@@ -86,7 +93,7 @@ template <class S> ATTENTIVE_INLINE typename S::V scaled_tail(typename S::V a, d
   return S::mul(polynomial<S>(S::mul(S::sub(a, k), s), c), s);
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|)
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|); the bell is 0 from 14 on, of doubles from 38
 template <class S> struct GeluCurve {
   using V = typename S::V;
   using T = typename S::Scalar;
@@ -94,11 +101,12 @@ template <class S> struct GeluCurve {
     return exp2_of<S>(S::mul(S::mul(x, x), S::set(T(-0.72134752044448170))));
   }
   ATTENTIVE_INLINE V value(V x) {
-    const V a = S::max(x, S::sub(S::zero(), x));
-    const V tail = S::mul(bell(x), scaled_tail<S>(a, T()));
+    const V cut = within<S>(x, 64), a = S::max(cut, S::sub(S::zero(), cut));
+    const V tail = S::mul(bell(a), scaled_tail<S>(a, T()));
     return S::sub(S::max(S::zero(), x), S::mul(a, tail));
   }
   ATTENTIVE_INLINE V pull(V x, V, V d) { // d (Phi(x) + x phi(x))
+    x = within<S>(x, 64);
     const V e = bell(x);
     const V tail = S::mul(e, scaled_tail<S>(S::max(x, S::sub(S::zero(), x)), T()));
     const V share = S::add(tail, S::keep_positive(S::sub(S::set(1), S::add(tail, tail)), x));
@@ -106,7 +114,7 @@ template <class S> struct GeluCurve {
   }
 };
 
-// x (1 + tanh(r (x + c x^3))) / 2, r = sqrt(2 / pi)
+// x (1 + tanh(r (x + c x^3))) / 2, r = sqrt(2 / pi); the tanh is 1 from 6 on
 template <class S> struct TanhGeluCurve {
   using V = typename S::V;
   using T = typename S::Scalar;
@@ -116,10 +124,11 @@ template <class S> struct TanhGeluCurve {
     return TanhCurve<S>::value(S::mul(x, factor));
   }
   ATTENTIVE_INLINE V value(V x) {
-    const V half = S::mul(x, S::set(T(0.5)));
-    return S::fma(half, bent(x), half);
+    const V half = S::mul(S::max(S::set(-16), x), S::set(T(0.5)));
+    return S::fma(half, bent(within<S>(x, 16)), half);
   }
   ATTENTIVE_INLINE V pull(V x, V, V d) {
+    x = within<S>(x, 16);
     const V t = bent(x), half = S::set(T(0.5));
     const V inner = S::fma(S::mul(x, x), S::set(T(0.79788456080286536 * 3 * 0.044715)),
                            S::set(T(0.79788456080286536)));
@@ -128,12 +137,15 @@ template <class S> struct TanhGeluCurve {
   }
 };
 
+// The sigmoid is 0 and 1 from 89 on, of doubles from 710.
 template <class S> struct SiluCurve {
   using V = typename S::V;
-  ATTENTIVE_INLINE V value(V x) { return S::mul(x, SigmoidCurve<S>::value(x)); }
+  ATTENTIVE_INLINE V value(V x) {
+    return S::mul(S::max(S::set(-1024), x), SigmoidCurve<S>::value(x));
+  }
   ATTENTIVE_INLINE V pull(V x, V y, V d) {
     const V s = SigmoidCurve<S>::value(x);
-    return S::mul(d, S::fma(y, S::sub(S::set(1), s), s));
+    return S::mul(d, S::fma(within<S>(y, 1024), S::sub(S::set(1), s), s));
   }
 };
 

@@ -71,11 +71,11 @@ template <class T, class I, int kN> struct PlainVec {
       yes = yes && v[i] <= x;
     return yes;
   }
-  // x = n + f, n by the rounding of a large sum. The power of two is a factor,
-  // not a sum of bits, because NaN times anything stays NaN.
+  // x = n + f, n by the rounding of a large sum, whose last bits it is. They are
+  // added to the exponent of p: as a factor 2^n would be Inf half a step too
+  // early. The difference is 0, or NaN where the bits of a NaN make a number.
   template <int kTerms> ATTENTIVE_INLINE V exp2_with(V x, const T *c, T low, T high, T round) {
     constexpr int kMantissa = sizeof(T) == 4 ? 23 : 52;
-    constexpr I kBias = sizeof(T) == 4 ? 127 : 1023;
     x = min(set(high), max(set(low), x));
     const V rounded = x + set(round);
     const V f = x - (rounded - set(round));
@@ -84,8 +84,8 @@ template <class T, class I, int kN> struct PlainVec {
     for (int i = kTerms - 2; i >= 0; --i)
       p = p * f + set(c[i]);
     p = p * f + set(1);
-    const Bits n = reinterpret_cast<Bits>(rounded) - reinterpret_cast<Bits>(set(round));
-    return p * reinterpret_cast<V>((n + kBias) << kMantissa);
+    const Bits exponent = reinterpret_cast<Bits>(rounded) << kMantissa;
+    return reinterpret_cast<V>(reinterpret_cast<Bits>(p) + exponent) + (x - x);
   }
   ATTENTIVE_INLINE void transpose(const T *const *from, T *to, std::ptrdiff_t to_stride, T scale) {
     for (int i = 0; i < kN; ++i) {
@@ -97,14 +97,14 @@ template <class T, class I, int kN> struct PlainVec {
   }
 };
 
-struct VecFloat : PlainVec<float, std::int32_t, 4> {
+struct VecFloat : PlainVec<float, std::uint32_t, 4> {
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
     for (int n = 0; n < kN; ++n)
       x[n] = exp2_with<5>(x[n], kExp2FloatHalf, -127.0f, 128.0f, 12582912.0f);
   }
 };
 
-struct VecDouble : PlainVec<double, std::int64_t, 2> {
+struct VecDouble : PlainVec<double, std::uint64_t, 2> {
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
     for (int n = 0; n < kN; ++n)
       x[n] = exp2_with<11>(x[n], kExp2DoubleHalf, -1023.0, 1024.0, 6755399441055744.0);

@@ -43,8 +43,8 @@ struct VecFloat {
   ATTENTIVE_INLINE bool all_at_most(V v, float x) {
     return vminvq_u32(vcleq_f32(v, vdupq_n_f32(x))) != 0;
   }
-  // As in simd_avx2.h, but the power of two is a factor: ARM converts NaN to 0,
-  // and its minimum and maximum keep NaN.
+  // As in simd_avx2.h: the exponent is added to the bits of p. ARM's minimum and
+  // maximum keep NaN, whose exponent it converts to 0.
   ATTENTIVE_INLINE V exp2_of(V x) {
     const float *c = kExp2FloatHalf;
     x = vminq_f32(vmaxq_f32(x, set(-127.0f)), set(128.0f));
@@ -56,7 +56,7 @@ struct VecFloat {
     p = fma(p, f, set(c[1]));
     p = fma(p, f, set(c[0]));
     p = fma(p, f, set(1.0f));
-    return vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23)));
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p), vshlq_n_s32(n, 23)));
   }
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
     ATTENTIVE_UNROLL
@@ -130,7 +130,7 @@ struct VecDouble {
     for (int i = 9; i >= 0; --i)
       p = fma(p, f, set(c[i]));
     p = fma(p, f, set(1.0));
-    return vmulq_f64(p, vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(n, vdupq_n_s64(1023)), 52)));
+    return vreinterpretq_f64_s64(vaddq_s64(vreinterpretq_s64_f64(p), vshlq_n_s64(n, 52)));
   }
   template <int kN> ATTENTIVE_INLINE void exp2(V (&x)[kN]) {
     ATTENTIVE_UNROLL
