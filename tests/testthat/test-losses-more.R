@@ -154,3 +154,22 @@ test_that("wrong calls of the other losses are said", {
   expect_error(loss_hinge(y, y[, 1:2]), class = "attentive_error_shape")
   expect_error(loss_hinge(lr = 1), class = "attentive_error_name")
 })
+
+test_that("no samples have no values, and their mean is no number", {
+  none <- matrix(0, 0, 3)
+  flat <- array(0, c(2, 0, 4))
+  for (name in grep("^(loss|metric)_", getNamespaceExports("attentive"), value = TRUE)) {
+    make <- getExportedValue("attentive", name)
+    if (names(formals(make))[[1]] != "y_true") next
+    sparse <- grepl("sparse", name)
+    expect_silent(values <- make(if (sparse) numeric() else none, none))
+    expect_identical(values, numeric(), label = name)
+    expect_identical(dim(make(if (sparse) matrix(0, 2, 0) else flat, flat)), c(2L, 0L), label = name)
+    expect_error(make(if (sparse) numeric(2) else matrix(0, 2, 0), matrix(0, 2, 0)), "at least one column", class = "attentive_error_shape")
+    if (startsWith(name, "loss")) {
+      expect_identical(make()(if (sparse) numeric() else none, none), NaN, label = name)
+      expect_identical(make(reduction = "sum")(if (sparse) numeric() else none, none), 0, label = name)
+    }
+  }
+  expect_identical(loss_mean_squared_error(numeric(), numeric()), NaN)
+})

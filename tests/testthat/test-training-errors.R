@@ -223,3 +223,16 @@ test_that("a function without a gradient is found before the training", {
   compile(model, "sgd", "mse")
   expect_silent(fit(model, x, y, verbose = 0))
 })
+
+test_that("data that leave nothing to measure are refused", {
+  input <- keras_input(shape(NA, 4))
+  model <- keras_model(input, layer_layer_normalization(input))
+  compile(model, "sgd", "mse")
+  x <- array(0, c(2, 0, 4))
+  before <- get_weights(model)
+  expect_error(train_on_batch(model, x, x), "would have no elements", class = "attentive_error_shape")
+  expect_error(test_on_batch(model, x, x), class = "attentive_error_shape")
+  expect_error(fit(model, x, x, verbose = 0), class = "attentive_error_shape")
+  expect_identical(get_weights(model), before)
+  expect_identical(dim(predict(model, x)), c(2L, 0L, 4L))
+})
