@@ -288,3 +288,27 @@ test_that("products and places take the whole of what they are given", {
   expect_identical(op_array(m), op_convert_to_tensor(m))
   expect_equal(op_zeros_like(m), 0 * m)
 })
+
+test_that("shapes are compared as a whole, cut and multiplied", {
+  expect_true(shape(2, 3) == shape(2, 3))
+  expect_false(shape(2, 3) != shape(2, 3))
+  expect_false(shape(2, 3) == shape(2, NA))
+  expect_true(shape(NA, 3) == list(NULL, 3))
+  expect_true(c(2, 3) == shape(2, 3))
+  expect_true(shape(2, 3) != shape(2, 3, 4))
+  expect_false(shape(2) == NULL)
+  expect_identical(shape(1, NA, 3)[-1], shape(NA, 3))
+  expect_identical(tail(shape(1, NA, 3), 1), shape(3))
+  expect_identical(rev(shape(1, NA, 3)), shape(3, NA, 1))
+  expect_identical(prod(shape(2, 3)), 6)
+  expect_identical(sum(shape(2, NA)), NA_integer_)
+  expect_identical(max(shape(2, NA), na.rm = TRUE), 2L)
+  expect_identical(range(shape(4, 2)), c(2L, 4L))
+  c(batch, length) %<-% op_shape(array(0, c(2, 5, 3)))[1:2]
+  expect_identical(c(batch, length), c(2L, 5L))
+  layer_scale <- Layer("Scale", build = function(input_shape) {
+    stopifnot(input_shape[-1] == shape(4), prod(input_shape[-1]) == 4)
+    self$w <- self$add_weight(shape = tail(input_shape, 1), initializer = "ones")
+  }, call = function(inputs) inputs * self$w)
+  expect_identical(dim(layer_scale()(matrix(1, 2, 4))), c(2L, 4L))
+})
