@@ -92,7 +92,8 @@ check_thresholds <- function(x, call) {
 
 check_label_weights <- function(x, call) {
   if (is.null(x)) return(NULL)
-  if (is.numeric(x) && !is.object(x) && length(x) > 0L && all(is.finite(x)) && all(x >= 0)) return(as.double(x))
+  numbers <- if (is.list(x) && !is.object(x)) unlist(x) else x
+  if (is.numeric(numbers) && !is.object(numbers) && length(numbers) > 0L && all(is.finite(numbers)) && all(numbers >= 0)) return(as.double(numbers))
   abort_argument(x, "label_weights", "numbers of at least 0, one for each label", call = call)
 }
 

@@ -173,3 +173,38 @@ test_that("no samples have no values, and their mean is no number", {
   }
   expect_identical(loss_mean_squared_error(numeric(), numeric()), NaN)
 })
+
+test_that("from_config() makes every loss and every metric again", {
+  for (name in grep("^(loss|metric)_", getNamespaceExports("attentive"), value = TRUE)) {
+    make <- getExportedValue("attentive", name)
+    needed <- intersect(names(formals(make)), c("recall", "precision", "sensitivity", "specificity"))
+    given <- as.list(setNames(rep(0.3, length(needed)), needed))
+    if ("delta" %in% names(formals(make))) given$delta <- 2
+    if ("reduction" %in% names(formals(make))) given$reduction <- "sum"
+    object <- do.call(make, c(given, name = "mine"))
+    again <- from_config(get_config(object))
+    expect_identical(class(again), class(object), label = name)
+    expect_identical(measure_data(again), measure_data(object), label = name)
+    config <- get_config(object)
+    expect_identical(get_config(from_config(list(class_name = attr(config, "class_name"), config = as.list(config)))), config, label = name)
+  }
+  expect_identical(from_config(get_config(metric_r2_score(class_aggregation = NULL)))$class_aggregation, NULL)
+  own <- custom_metric("largest", function(y_true, y_pred) max(abs(y_true - y_pred)))
+  expect_identical(measure_data(from_config(get_config(own))), measure_data(own))
+  loss <- as_loss(function(y_true, y_pred) (y_true - y_pred)^2)
+  expect_identical(from_config(get_config(loss))(1:2, c(1, 4)), 2)
+  for (kind in c("accuracy", "crossentropy")) expect_identical(measure_data(from_config(get_config(as_metric(kind)))), measure_data(as_metric(kind)))
+  expect_identical(measure_data(from_config(get_config(as_loss("crossentropy")))), measure_data(as_loss("crossentropy")))
+  expect_warning(from_config(list(class_name = "Huber", config = list(name = "h", reduction = "sum", delta = 1, odd = 2))), "odd")
+  expect_error(from_config(list(class_name = "Hubert", config = list(name = "h"))), class = "attentive_error_config")
+})
+
+test_that("losses and metrics survive JSON", {
+  skip_if_not_installed("jsonlite")
+  for (object in list(loss_huber(delta = 2), metric_auc(thresholds = c(0.2, 0.7), multi_label = TRUE, label_weights = c(1, 2)), metric_fbeta_score(beta = 2),
+    loss_categorical_focal_crossentropy(alpha = c(0.1, 0.9)))) {
+    config <- get_config(object)
+    json <- jsonlite::toJSON(list(class_name = attr(config, "class_name"), config = unclass(config)), auto_unbox = TRUE, null = "null", digits = NA)
+    expect_identical(get_config(from_config(jsonlite::fromJSON(json, simplifyVector = FALSE))), config)
+  }
+})
