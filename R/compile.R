@@ -194,7 +194,7 @@ engine_metrics <- function(self, resolved, truths, shapes, dtype) {
 }
 
 # A penalty for the engine: numbers where it knows the regularizer, else functions of the bytes.
-engine_regularizer <- function(variable) {
+engine_regularizer <- function(variable, trained) {
   regularizer <- variable[["regularizer"]]
   if (is.null(regularizer)) return(NULL)
   data <- specification_data(regularizer)
@@ -203,6 +203,7 @@ engine_regularizer <- function(variable) {
   dtype <- variable[["dtype"]]
   check_matrix_penalty(data, shape, arg)
   if (data$kind != "function") return(engine_penalty(data))
+  if (trained && is.null(data$gradient)) regularizer <- regularizer_custom(data$fun, traced_gradient(data$fun, shape, arg))
   list(
     value = function(raw) regularizer_value(regularizer, raw, shape, dtype, arg = arg),
     gradient = function(raw) regularizer_gradient(regularizer, raw, shape, dtype, arg = arg)
@@ -272,7 +273,7 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   plan <- list(
     losses = engine_losses(resolved, data$truths, data$shapes, dtype, update, call), metrics = lapply(metrics, function(metric) metric$engine),
     shapes = lapply(variables, function(variable) variable[["shape"]]), trainable = trained,
-    penalties = lapply(variables, engine_regularizer), constraints = lapply(variables, engine_restriction),
+    penalties = Map(engine_regularizer, variables, update & trained), constraints = lapply(variables, engine_restriction),
     optimizer = if (update) c(list(kind = optimizer[["kind"]]), options),
     stop_on_nan = TRUE
   )
