@@ -7,7 +7,8 @@
 #' @details
 #' * `regularizer_l1()`: \eqn{l_1 \sum |x|}
 #' * `regularizer_l2()`: \eqn{l_2 \sum x^2}
-#' * `regularizer_l1_l2()`: the sum of both. Its defaults are 0, as in keras3; the *name* `"l1_l2"` means 0.01 for both.
+#' * `regularizer_l1_l2()`: the sum of both. Its defaults are 0, as in keras3; the *names* `"l1_l2"` and `"l1l2"` mean 0.01 for both, as Keras's documentation
+#'   says of the first. Keras itself does not know `"l1_l2"` and makes two zeros of `"l1l2"`.
 #' * `regularizer_orthogonal()`: `factor` times the mean of \eqn{|\langle u_i, u_j\rangle|} over all pairs of different rows (or columns) of a matrix,
 #'   each divided by its length. For matrices only, so not for the kernels of attention layers.
 #'
