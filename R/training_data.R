@@ -196,13 +196,14 @@ check_truth_shape <- function(truth, kind, family, shape, what, arg, call = NULL
     return(invisible())
   }
   labels <- !sparse && length(shape) > 0L && grepl("categorical", kind) && length(squeezed(truth)) == length(shape) - 1L
+  sparse_name <- paste0("sparse_", kind)
   one_hot <- sparse && identical(as.integer(truth), as.integer(shape))
   abort_attentive("shape",
     sprintf("%s has the shape %s, but the %s \"%s\" needs %s for a prediction of shape %s.", what, format_shape(c(NA, truth)), family, kind,
       format_shape(c(NA, expected)), format_shape(c(NA, shape))),
     hint = c(
       "The first size is the number of samples.",
-      if (labels) sprintf("For class numbers: \"sparse_%s\", or `to_categorical(y)`.", kind),
+      if (labels) paste0("For class numbers: ", if (sparse_name %in% c(loss_names, metric_names)) sprintf("\"%s\", or ", sparse_name), "`to_categorical(y)`."),
       if (one_hot) sprintf("For one column per class: \"%s\".", sub("^sparse_", "", kind))
     ), arg = arg, call = call
   )

@@ -208,3 +208,13 @@ test_that("losses and metrics survive JSON", {
     expect_identical(get_config(from_config(jsonlite::fromJSON(json, simplifyVector = FALSE))), config)
   }
 })
+
+test_that("hints name losses that there are", {
+  p <- matrix(0.5, 2, 2)
+  hint <- function(expr) conditionMessage(tryCatch(expr, error = identity))
+  expect_match(hint(loss_categorical_crossentropy(c(0, 1), p)), "\"sparse_categorical_crossentropy\", or `to_categorical(y)`.", fixed = TRUE)
+  expect_match(hint(metric_top_k_categorical_accuracy(c(0, 1), p)), "\"sparse_top_k_categorical_accuracy\", or", fixed = TRUE)
+  for (loss in list(loss_categorical_hinge, loss_categorical_focal_crossentropy)) {
+    expect_match(hint(loss(c(0, 1), p)), "For class numbers: `to_categorical(y)`.", fixed = TRUE)
+  }
+})
