@@ -312,3 +312,31 @@ test_that("shapes are compared as a whole, cut and multiplied", {
   }, call = function(inputs) inputs * self$w)
   expect_identical(dim(layer_scale()(matrix(1, 2, 4))), c(2L, 4L))
 })
+
+test_that("what is no width, shape or order is refused in words", {
+  x <- matrix(1:6 / 6, 2)
+  for (width in list(NULL, mean, 1e10, "a", NA, list(), c(1, 2, 3), list(c(1, 0), mean), list(1, 2, 3), -1, 0.5)) {
+    expect_silent(error <- tryCatch(op_pad(x, width), error = identity))
+    expect_s3_class(error, "attentive_error_argument")
+    expect_match(conditionMessage(error), "`pad_width` must be", fixed = TRUE)
+  }
+  expect_identical(op_pad(x, rbind(c(1, 0), c(0, 1))), op_pad(x, list(c(1, 0), c(0, 1))))
+  for (order in list(mean, "a", c(1, 2), NA, list(2))) {
+    expect_silent(error <- tryCatch(op_normalize(x, order = order), error = identity))
+    expect_s3_class(error, "attentive_error_argument")
+  }
+  expect_equal(op_normalize(x, order = 2), op_normalize(x))
+  for (shape in list(function(x) x, mean, quote(a), list(4, mean), "a")) {
+    expect_silent(error <- tryCatch(op_broadcast_to(x, shape), error = identity))
+    expect_s3_class(error, "attentive_error_shape")
+    expect_error(op_reshape(x, shape), class = "attentive_error_shape")
+  }
+})
+
+test_that("a data frame is reshaped as its numbers", {
+  frame <- data.frame(a = 1:2, b = 3:4)
+  expect_identical(array_reshape(frame, c(4, 1)), array_reshape(unname(as.matrix(frame)), c(4, 1)))
+  expect_identical(as.vector(array_reshape(frame, -1)), c(1L, 3L, 2L, 4L))
+  expect_error(array_reshape(data.frame(a = 1:2, b = c("u", "v")), -1), "column \"b\"", class = "attentive_error_argument")
+  expect_error(array_reshape(NULL, 2), class = "attentive_error_argument")
+})
