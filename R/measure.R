@@ -46,6 +46,11 @@ measure_arrays <- function(data, y_true, y_pred, sample_weight, call = NULL) {
   new_measurement(data, input$truth, input$prediction, input$weight)(seq_len(dim(input$prediction)[[1L]]))
 }
 
+check_both_given <- function(y_true, y_pred, call = NULL) {
+  if (missing(y_true)) abort_missing("y_true", "the truth, an array", call)
+  if (missing(y_pred)) abort_missing("y_pred", "the prediction, an array", call)
+}
+
 # The state of no samples, or of samples without positions: the mean over nothing is NaN, the sum is 0.
 empty_state <- function(data, sizes) {
   if (data$family == "loss") return(list(loss = c(0, if (data$reduction == "sum") 1 else 0)))
@@ -54,6 +59,7 @@ empty_state <- function(data, sizes) {
 
 # loss(y_true, y_pred, sample_weight): one number, or the values of all samples.
 call_loss <- function(data, y_true, y_pred, sample_weight, call = NULL) {
+  check_both_given(y_true, y_pred, call)
   if (data$reduction == "none") {
     values <- measure_values(data, y_true, y_pred, call)
     return(if (is.null(sample_weight)) values else values * as.vector(sample_weight))

@@ -407,6 +407,7 @@ values_metric <- function(kind, name, dots, call) {
 
 # The state is c(sum, weight), as of all means; a sum is divided by 1.
 update_values <- function(around, values, sample_weight, call = NULL) {
+  if (missing(values)) abort_missing("values", "numbers", call)
   if (inherits(values, "attentive_variable")) values <- as.array(values)
   if (!(is.numeric(values) || is.logical(values)) || is.factor(values)) abort_argument(values, "values", "numbers", call = call)
   if (anyNA(values)) abort_attentive("argument", "There are missing values in `values`.", arg = "values", call = call)

@@ -181,6 +181,7 @@ check_penalty <- function(value, arg, call = NULL) {
 }
 
 call_regularizer <- function(specification, x, call = NULL) {
+  if (missing(x)) abort_missing("x", "a numeric array", call)
   regularizer_value(restored(specification), as_numbers(x, "x", call), call = call)
 }
 
