@@ -28,8 +28,8 @@
 #' | `loss_categorical_hinge()` | | \eqn{\max(\max((1 - y) p) - \sum y p + 1, 0)} |
 #' | `loss_cosine_similarity()` | | \eqn{-\sum y p / (\|y\| \|p\|)}: minus the cosine, so that less is better |
 #'
-#' The name "crossentropy" chooses one of the last three: binary where the prediction has one column, sparse where the truth has one axis less than
-#' the prediction or a last axis of 1, else categorical.
+#' The name "crossentropy" chooses the binary cross-entropy where the prediction has one column, the sparse one where the truth has one axis less than the
+#' prediction or a last axis of 1, else the categorical one.
 #'
 #' Probabilities are kept in `[1e-7, 1 - 1e-7]` before the logarithm; those of several classes are divided by their sum first. With `from_logits` the prediction is
 #' what comes before sigmoid or softmax.
