@@ -82,9 +82,13 @@ measure_values <- function(data, y_true, y_pred, call = NULL) {
   if (positions == 0) return(if (length(sizes) == 2L) numeric() else array(0, sizes[-length(sizes)]))
   prediction <- array(input$prediction, c(positions, sizes[[length(sizes)]]))
   truth <- array(input$truth, c(positions, length(input$truth) / positions))
+  ignored <- if (is.null(data$options$ignore_class)) integer() else which(truth == data$options$ignore_class)
+  truth[ignored] <- 0
+  data$options$ignore_class <- NULL
   data$as_loss <- data$family == "loss" || isTRUE(data$as_loss)
   data$family <- "metric"
   measure <- new_measurement(data, truth, prediction)
   values <- vapply(seq_len(positions), function(i) metric_value(data, measure(i)$metrics[[1L]]), 0)
+  values[ignored] <- 0
   if (length(sizes) == 2L) values else array(values, sizes[-length(sizes)])
 }
