@@ -103,7 +103,7 @@ loss_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, l
 
 #' @rdname loss_mean_squared_error
 #' @export
-loss_sparse_categorical_crossentropy <- function(y_true, y_pred, ignore_class = NULL, from_logits = FALSE, axis = -1L, ...,
+loss_sparse_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, ignore_class = NULL, axis = -1L, ...,
                                                  reduction = "sum_over_batch_size", name = "sparse_categorical_crossentropy", dtype = NULL) {
   options <- sparse_options(from_logits, ignore_class, axis, environment())
   object <- new_loss("sparse_categorical_crossentropy", options, reduction, name, list(...), environment())
