@@ -18,7 +18,8 @@ generics::fit
 #' The total loss is the sum of the losses of the outputs, times `loss_weights`, and the penalties of regularizers. Metrics are then a list with
 #' one entry per output, each a name, a metric or a list of them; their values are reported as `<output>_<metric>`, and the loss of each output as `<output>_loss`.
 #'
-#' Compiling again sets everything anew; a new optimizer starts at step 0. Weights stay as they are. Which weights are frozen is looked at in each call of `fit()`.
+#' Compiling again sets everything anew; a new optimizer starts at step 0. An optimizer belongs to the first model that is compiled with it; another model gets a new one
+#' with the same settings, so that no training changes that of another model: `model$optimizer` is the one that counts. Weights stay as they are. Which weights are frozen is looked at in each call of `fit()`.
 #'
 #' @param object A model.
 #' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w", "adagrad" and so on.
@@ -48,6 +49,7 @@ compile.attentive_model <- function(object, optimizer = "rmsprop", loss = NULL, 
   )
   self <- layer_self(object)
   if (self$built) resolve_outputs(self, compiled, call) # tells what does not fit as early as can be
+  compiled$optimizer <- own_optimizer(compiled$optimizer, self)
   self$compiled <- compiled
   self$trainers <- list()
   invisible(object)
@@ -335,7 +337,7 @@ training_property <- function(self, name) {
   if (name == "stop_training") {
     self$stop_training <- check_flag(value, "stop_training")
   } else if (name == "optimizer" && !is.null(self$compiled)) {
-    optimizer <- as_optimizer(value)
+    optimizer <- own_optimizer(as_optimizer(value), self)
     if (!identical(optimizer, self$compiled$optimizer)) self$trainers <- list()
     self$compiled$optimizer <- optimizer
   } else {
