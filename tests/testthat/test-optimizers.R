@@ -327,3 +327,22 @@ test_that("an optimizer of two models trains each as if it were alone", {
   rated$learning_rate <- 0.025
   expect_identical(as.double(make(rated)$optimizer$learning_rate), 0.025)
 })
+
+test_that("what is remembered of layers that were taken off is not shown", {
+  model <- keras_model_sequential(3)
+  layer_dense(model, 4)
+  layer_dense(model, 2)
+  compile(model, "adam", "mse")
+  x <- matrix(sin(1:24), 8)
+  train_on_batch(model, x, x[, 1:2])
+  expect_output(print(model), "Optimizer params: 54 ") # 2 + 2 * (16 + 10)
+  pop_layer(model)
+  expect_output(print(model), "Optimizer params: 34 ")
+  layer_dense(model, 1)
+  expect_output(print(model), "Optimizer params: 34 ")
+  train_on_batch(model, x, x[, 1])
+  expect_output(print(model), "Optimizer params: 44 ")
+  pop_layer(model)
+  pop_layer(model)
+  expect_false(any(grepl("Optimizer", capture.output(print(model)))))
+})
