@@ -19,7 +19,8 @@ generics::fit
 #' one entry per output, each a name, a metric or a list of them; their values are reported as `<output>_<metric>`, and the loss of each output as `<output>_loss`.
 #'
 #' Compiling again sets everything anew; a new optimizer starts at step 0. An optimizer belongs to the first model that is compiled with it; another model gets a new one
-#' with the same settings, so that no training changes that of another model: `model$optimizer` is the one that counts. Weights stay as they are. Which weights are frozen is looked at in each call of `fit()`.
+#' with the same settings, so that no training changes that of another model: `model$optimizer` is the one that counts. Weights stay as they are.
+#' Which weights are frozen is looked at in each call of `fit()`.
 #'
 #' @param object A model.
 #' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w", "adagrad" and so on.
