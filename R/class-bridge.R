@@ -35,6 +35,7 @@ utils::globalVariables(c("constraint_base", "callback_base", "layer_base"))
 # Its environment holds data only, as that of all objects here.
 define_class <- function(family, classname, members, private, inherit, parent_env, call = NULL) {
   bridge <- class_families(family)
+  if (missing(classname)) abort_missing("classname", "the name of the class, a string", call)
   classname <- check_string(classname, "classname", call = call)
   check_members(members, "...", call)
   check_members(private, "private", call)

@@ -18,7 +18,9 @@ generics::fit
 #' The total loss is the sum of the losses of the outputs, times `loss_weights`, and the penalties of regularizers. Metrics are then a list with
 #' one entry per output, each a name, a metric or a list of them; their values are reported as `<output>_<metric>`, and the loss of each output as `<output>_loss`.
 #'
-#' Compiling again sets everything anew; a new optimizer starts at step 0. Weights stay as they are. Which weights are frozen is looked at in each call of `fit()`.
+#' Compiling again sets everything anew; a new optimizer starts at step 0. An optimizer belongs to the first model that is compiled with it; another model gets a new one
+#' with the same settings, so that no training changes that of another model: `model$optimizer` is the one that counts. Weights stay as they are.
+#' Which weights are frozen is looked at in each call of `fit()`.
 #'
 #' @param object A model.
 #' @param optimizer An optimizer ([optimizer_adam()]) or its name: "sgd", "rmsprop", "adam", "adam_w", "adagrad" and so on.
@@ -48,6 +50,7 @@ compile.attentive_model <- function(object, optimizer = "rmsprop", loss = NULL, 
   )
   self <- layer_self(object)
   if (self$built) resolve_outputs(self, compiled, call) # tells what does not fit as early as can be
+  compiled$optimizer <- own_optimizer(compiled$optimizer, self)
   self$compiled <- compiled
   self$trainers <- list()
   invisible(object)
@@ -194,7 +197,7 @@ engine_metrics <- function(self, resolved, truths, shapes, dtype) {
 }
 
 # A penalty for the engine: numbers where it knows the regularizer, else functions of the bytes.
-engine_regularizer <- function(variable) {
+engine_regularizer <- function(variable, trained) {
   regularizer <- variable[["regularizer"]]
   if (is.null(regularizer)) return(NULL)
   data <- specification_data(regularizer)
@@ -203,6 +206,7 @@ engine_regularizer <- function(variable) {
   dtype <- variable[["dtype"]]
   check_matrix_penalty(data, shape, arg)
   if (data$kind != "function") return(engine_penalty(data))
+  if (trained && is.null(data$gradient)) regularizer <- regularizer_custom(data$fun, traced_gradient(data$fun, shape, arg))
   list(
     value = function(raw) regularizer_value(regularizer, raw, shape, dtype, arg = arg),
     gradient = function(raw) regularizer_gradient(regularizer, raw, shape, dtype, arg = arg)
@@ -272,7 +276,7 @@ new_trainer <- function(self, program, trained, data, update, call = NULL) {
   plan <- list(
     losses = engine_losses(resolved, data$truths, data$shapes, dtype, update, call), metrics = lapply(metrics, function(metric) metric$engine),
     shapes = lapply(variables, function(variable) variable[["shape"]]), trainable = trained,
-    penalties = lapply(variables, engine_regularizer), constraints = lapply(variables, engine_restriction),
+    penalties = Map(engine_regularizer, variables, update & trained), constraints = lapply(variables, engine_restriction),
     optimizer = if (update) c(list(kind = optimizer[["kind"]]), options),
     stop_on_nan = TRUE
   )
@@ -334,7 +338,7 @@ training_property <- function(self, name) {
   if (name == "stop_training") {
     self$stop_training <- check_flag(value, "stop_training")
   } else if (name == "optimizer" && !is.null(self$compiled)) {
-    optimizer <- as_optimizer(value)
+    optimizer <- own_optimizer(as_optimizer(value), self)
     if (!identical(optimizer, self$compiled$optimizer)) self$trainers <- list()
     self$compiled$optimizer <- optimizer
   } else {

@@ -27,6 +27,10 @@ config_set_floatx <- function(value) {
 #'
 #' Sets R's seed, which governs all random numbers here: initial weights, dropout and shuffling. [set.seed()] does the same.
 #'
+#' A layer draws one key from R's stream when it is made (one of a class of your own when its weights are), from which its initial weights and its dropout follow: what is to
+#' repeat has its seed set before the first layer is made. A seed
+#' that is set later governs what is drawn from then on: the layers made after it, and the order of the samples in [fit()][fit.attentive_model].
+#'
 #' @param seed A whole number.
 #' @return Nothing, invisibly.
 #' @section Errors: `attentive_error_argument` where `seed` is no whole number.

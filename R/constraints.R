@@ -177,5 +177,6 @@ check_constrained <- function(value, shape, arg, call = NULL) {
 }
 
 call_constraint <- function(specification, w, call = NULL) {
+  if (missing(w)) abort_missing("w", "a numeric array", call)
   constrained(restored(specification), as_numbers(w, "w", call), call = call)
 }

@@ -116,7 +116,7 @@ predict_run <- function(run, inputs, rows, batch_size) {
 #' computes the outputs.
 #'
 #' @inheritParams fit.attentive_model
-#' @param ... Nothing.
+#' @param ... `return_dict`, accepted for compatibility with Keras: the values are a named list in any case.
 #' @return `train_on_batch()` and `test_on_batch()`: a named list of the loss and the metrics of this batch, before the step. `predict_on_batch()`: as
 #'   [predict()][predict.attentive_model].
 #' @section Differences from Keras:
@@ -130,9 +130,10 @@ predict_run <- function(run, inputs, rows, batch_size) {
 #' x <- matrix(rnorm(24), 8)
 #' for (step in 1:3) print(train_on_batch(model, x, rowSums(x))$loss)
 #' @export
-train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weight = NULL) {
+train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weight = NULL, ...) {
   call <- environment()
   self <- batch_model(object, "train_on_batch()", call)
+  check_batch_dots(list(...), "`train_on_batch()`", train_on_batch, call)
   data <- training_data(self, x, y, sample_weight, class_weight, call)
   run <- new_run(self, default_threads(), call = call)
   run$epoch <- 1L
@@ -150,7 +151,7 @@ train_on_batch <- function(object, x, y = NULL, sample_weight = NULL, class_weig
 test_on_batch <- function(object, x, y = NULL, sample_weight = NULL, ...) {
   call <- environment()
   self <- batch_model(object, "test_on_batch()", call)
-  check_dots_names(list(...), character(), "`test_on_batch()`", call)
+  check_batch_dots(list(...), "`test_on_batch()`", test_on_batch, call)
   data <- training_data(self, x, y, sample_weight, NULL, call)
   run <- new_run(self, default_threads(), call = call)
   evaluation <- new_validation(self, data, seq_len(data$samples), new_dataset(self, data$arrays, run$threads), NULL, run$threads, call)
@@ -166,6 +167,11 @@ predict_on_batch <- function(object, x) {
   inputs <- predicted_inputs(self, x, call)
   rows <- seq_len(dim(inputs[[1L]])[[1L]])
   give_outputs(self, predict_run(new_run(self, default_threads(), call = call), inputs, rows, length(rows)))
+}
+
+check_batch_dots <- function(dots, what, fun, call = NULL) {
+  check_dots_names(dots, "return_dict", what, call, formals = setdiff(names(formals(fun)), "..."))
+  check_flag(dots$return_dict, "return_dict", null = TRUE, call = call)
 }
 
 batch_model <- function(object, what, call) {

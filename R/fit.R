@@ -18,8 +18,9 @@
 #' Ctrl-C stops before the next step: the weights, the optimizer and the counters are those after the last step that was finished, and the
 #' history has the epochs so far. A step whose loss is not finite is not done; it ends the training with an error.
 #'
-#' With the same seed ([set.seed()]) a training gives the same bits, whatever the number of threads. A compiled model that is saved with [saveRDS()] goes on where it
-#' was: optimizer and dropout are part of it; the random order of samples is R's `.Random.seed`.
+#' With the same seed ([set.seed()]), set before the layers are made, a training gives the same bits, whatever the number of threads. A seed that is set between the making of
+#' the model and `fit()` repeats the order of the samples alone: initial weights and dropout follow from a key that a layer draws when it is made. A compiled model that is saved
+#' with [saveRDS()] goes on where it was: optimizer and dropout are part of it; the random order of samples is R's `.Random.seed`.
 #'
 #' @param object A compiled model.
 #' @param x The inputs.

@@ -334,6 +334,7 @@ values_of_function <- function(fun, shape, dtype, arg, call = NULL) {
 
 # init(c(4, 3)): a new key at each call, unless the object has a seed.
 call_initializer <- function(specification, shape, dtype = NULL, call = NULL) {
+  if (missing(shape)) abort_missing("shape", "the sizes of the array", call)
   shape <- as_shape(shape, "shape", call)
   if (anyNA(shape) || any(shape < 0L)) {
     abort_attentive("shape", sprintf("All sizes in `shape` must be known here: %s.", format_shape(shape)), arg = "shape", call = call)

@@ -111,6 +111,7 @@ from_config <- function(config, custom_objects = NULL) {
   if (!is.null(custom)) return(layer_from_class(custom, config, custom_objects))
   if (class_name %in% c("Functional", "Sequential", "Model")) return(model_from_config(class_name, config, custom_objects, environment()))
   trainer <- training_object_of_class(class_name, config)
+  if (is.null(trainer)) trainer <- measure_of_class(class_name, config)
   if (!is.null(trainer)) return(trainer)
   constructors <- layer_constructors()
   make <- constructors[[class_name]]$make
@@ -132,11 +133,13 @@ from_config <- function(config, custom_objects = NULL) {
   # Keras counts axes from 0, the constructors from 1
   axis <- constructors[[class_name]]$axis
   if (!is.null(axis) && !is.null(config[[axis]])) config[[axis]] <- r_axes(config[[axis]])
-  unknown <- setdiff(names(config), known)
-  if (length(unknown) > 0L) {
-    rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
-  }
+  warn_unknown_entries(setdiff(names(config), known))
   config <- read_specifications(config[intersect(names(config), known)], custom_objects)
   if (is.list(config$layer)) config$layer <- from_config(config$layer, custom_objects) # of a wrapper
   do.call(make, config, quote = TRUE)
+}
+
+warn_unknown_entries <- function(unknown) {
+  if (length(unknown) == 0L) return(invisible())
+  rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
 }

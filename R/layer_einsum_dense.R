@@ -31,7 +31,7 @@
 #' @export
 layer_einsum_dense <- function(
     object, equation, output_shape, activation = NULL, bias_axes = NULL, kernel_initializer = "glorot_uniform", bias_initializer = "zeros",
-    kernel_regularizer = NULL, bias_regularizer = NULL, activity_regularizer = NULL, kernel_constraint = NULL, bias_constraint = NULL, ...) {
+    kernel_regularizer = NULL, bias_regularizer = NULL, kernel_constraint = NULL, bias_constraint = NULL, ..., activity_regularizer = NULL) {
   call <- environment()
   object <- first_argument(call)
   if (missing(equation)) abort_missing("equation", "a string such as \"abc,cd->abd\"", call)

@@ -99,7 +99,7 @@ run_traced <- function(self, traced, arrays) {
 }
 
 # Arrays to try a function on: numbers between 0 and 1 in no order, `size` where a size is unknown.
-trial_arrays <- function(shapes, size) {
+trial_arrays <- function(shapes, size = 1L) {
   lapply(shapes, function(shape) {
     shape[is.na(shape)] <- size
     array(0.5 + 0.4 * sin(2.3 * seq_len(prod(shape))), shape)

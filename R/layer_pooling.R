@@ -8,8 +8,11 @@
 #' | x | `[B, T, D]`, or `[B, D, T]` with `data_format = "channels_first"` |
 #' | output | `[B, D]`; with `keepdims` the axis of time stays, of size 1 |
 #'
-#' The mean is taken over the tokens that the mask of x lets through (0 where there are none); the maximum over all. Masks end here. Source: the documentation of
+#' The mean is taken over the tokens that the mask of x lets through; the maximum over all. Masks end here. Source: the documentation of
 #' Keras's `GlobalAveragePooling1D` and `GlobalMaxPooling1D`.
+#'
+#' @section Differences from Keras:
+#' The mean of a row that the mask hides wholly is 0; Keras divides 0 by 0 there, which is NaN.
 #'
 #' @inheritParams layer_dense
 #' @param data_format `"channels_last"` or `"channels_first"`.

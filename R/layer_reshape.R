@@ -115,7 +115,8 @@ layer_property.reshape <- function(self, name) {
 array_reshape <- function(x, dim, order = c("C", "F")) {
   call <- environment()
   order <- check_choice(if (missing(order)) "C" else order, "order", c("C", "F"), call = call)
-  if (!is.atomic(x) && !is.list(x)) abort_argument(x, "x", "an array or a vector", call = call)
+  if (is.null(x) || (!is.atomic(x) && !is.list(x))) abort_argument(x, "x", "an array or a vector", call = call)
+  if (is.data.frame(x)) x <- frame_numbers(x, "`x`", "x", call)
   dim <- as_shape(dim, "dim", call)
   open <- is.na(dim)
   known <- prod(dim, na.rm = TRUE)

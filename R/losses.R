@@ -28,8 +28,8 @@
 #' | `loss_categorical_hinge()` | | \eqn{\max(\max((1 - y) p) - \sum y p + 1, 0)} |
 #' | `loss_cosine_similarity()` | | \eqn{-\sum y p / (\|y\| \|p\|)}: minus the cosine, so that less is better |
 #'
-#' The name "crossentropy" chooses one of the last three: binary where the prediction has one column, sparse where the truth has one axis less than
-#' the prediction or a last axis of 1, else categorical.
+#' The name "crossentropy" chooses the binary cross-entropy where the prediction has one column, the sparse one where the truth has one axis less than the
+#' prediction or a last axis of 1, else the categorical one.
 #'
 #' Probabilities are kept in `[1e-7, 1 - 1e-7]` before the logarithm; those of several classes are divided by their sum first. With `from_logits` the prediction is
 #' what comes before sigmoid or softmax.
@@ -103,7 +103,7 @@ loss_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, l
 
 #' @rdname loss_mean_squared_error
 #' @export
-loss_sparse_categorical_crossentropy <- function(y_true, y_pred, ignore_class = NULL, from_logits = FALSE, axis = -1L, ...,
+loss_sparse_categorical_crossentropy <- function(y_true, y_pred, from_logits = FALSE, ignore_class = NULL, axis = -1L, ...,
                                                  reduction = "sum_over_batch_size", name = "sparse_categorical_crossentropy", dtype = NULL) {
   options <- sparse_options(from_logits, ignore_class, axis, environment())
   object <- new_loss("sparse_categorical_crossentropy", options, reduction, name, list(...), environment())
@@ -233,9 +233,26 @@ names.attentive_measure <- function(x) {
 get_config.attentive_measure <- function(object) {
   data <- measure_data(object)
   structure(
-    c(list(name = data$name), if (data$family == "loss") list(reduction = data$reduction), data$options),
-    class_name = measure_class(data$kind)
+    c(list(name = data$name), if (data$family == "loss") list(reduction = data$reduction), data$options, if (data$kind == "function") list(fun = data$fun)),
+    class_name = if (data$kind == "function") paste0(capitalized(data$family), "Function") else measure_class(data$kind)
   )
+}
+
+# A loss or a metric from its configuration, NULL where the class is none. Both may have the same class name, but losses alone have a reduction.
+measure_of_class <- function(class_name, config) {
+  if (class_name == "MetricFunction" && is.function(config$fun)) return(custom_metric(config$name, config$fun))
+  if (class_name == "LossFunction" && is.function(config$fun)) return(new_loss("function", list(), config$reduction, config$name, more = list(fun = config$fun)))
+  family <- if ("reduction" %in% names(config)) "loss" else "metric"
+  if (class_name == "Crossentropy" && family == "loss") return(new_loss("crossentropy", list(), config$reduction, config$name))
+  if (class_name %in% c("Accuracy", "Crossentropy")) return(new_metric(tolower(class_name), list(), config$name))
+  exported <- paste0("^", family, "_")
+  kinds <- sub(exported, "", grep(exported, getNamespaceExports("attentive"), value = TRUE))
+  kind <- kinds[match(class_name, vapply(kinds, measure_class, ""))]
+  if (is.na(kind)) return(NULL)
+  make <- paste0(family, "_", kind)
+  known <- setdiff(names(formals(make)), c("y_true", "y_pred", "...", "dtype"))
+  warn_unknown_entries(setdiff(names(config), c(known, "dtype", "fn")))
+  do.call(make, unclass(config[intersect(names(config), known)]))
 }
 
 # "mean_squared_error" -> "MeanSquaredError"

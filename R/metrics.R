@@ -237,6 +237,7 @@ call_metric <- function(around, y_true, y_pred, sample_weight, call = NULL) {
 }
 
 update_metric <- function(around, y_true, y_pred, sample_weight, call = NULL) {
+  check_both_given(y_true, y_pred, call)
   state <- measure_arrays(around$measure, y_true, y_pred, sample_weight, call)$metrics[[1L]]
   if (!is.null(around$state) && length(around$state) != length(state)) {
     abort_attentive("shape", "The prediction has another number of columns than those before it.", hint = "`$reset_state()` begins anew.", call = call)

@@ -92,7 +92,8 @@ check_thresholds <- function(x, call) {
 
 check_label_weights <- function(x, call) {
   if (is.null(x)) return(NULL)
-  if (is.numeric(x) && !is.object(x) && length(x) > 0L && all(is.finite(x)) && all(x >= 0)) return(as.double(x))
+  numbers <- if (is.list(x) && !is.object(x)) unlist(x) else x
+  if (is.numeric(numbers) && !is.object(numbers) && length(numbers) > 0L && all(is.finite(numbers)) && all(numbers >= 0)) return(as.double(numbers))
   abort_argument(x, "label_weights", "numbers of at least 0, one for each label", call = call)
 }
 
@@ -406,6 +407,7 @@ values_metric <- function(kind, name, dots, call) {
 
 # The state is c(sum, weight), as of all means; a sum is divided by 1.
 update_values <- function(around, values, sample_weight, call = NULL) {
+  if (missing(values)) abort_missing("values", "numbers", call)
   if (inherits(values, "attentive_variable")) values <- as.array(values)
   if (!(is.numeric(values) || is.logical(values)) || is.factor(values)) abort_argument(values, "values", "numbers", call = call)
   if (anyNA(values)) abort_attentive("argument", "There are missing values in `values`.", arg = "values", call = call)

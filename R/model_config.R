@@ -120,6 +120,11 @@ model_from_config <- function(class_name, config, custom_objects = NULL, call = 
   if (!is.list(config$layers)) {
     abort_attentive("config", sprintf("The configuration of class \"%s\" has no layers.", class_name), call = call)
   }
+  if (is.data.frame(config$layers) || !all(vapply(config$layers, is.list, NA))) {
+    abort_attentive("config", sprintf("The layers in the configuration of class \"%s\" are not lists any more.", class_name),
+      hint = "JSON must be read as it is: `jsonlite::fromJSON(x, simplifyVector = FALSE)`.", call = call
+    )
+  }
   if (class_name == "Sequential") return(sequential_from_config(config, custom_objects, call))
   functional_from_config(config, custom_objects, call)
 }

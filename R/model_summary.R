@@ -130,8 +130,15 @@ summary_totals <- function(self) {
   c(
     line("Total", layer_weights(self)), line("Trainable", layer_weights(self, TRUE)), line("Non-trainable", layer_weights(self, FALSE)),
     # once it has been trained: what its optimizer remembers
-    if (length(self$compiled$optimizer[["slots"]]) > 0L) line("Optimizer", self$compiled$optimizer$variables)
+    if (length(remembered(self)) > 0L) line("Optimizer", c(self$compiled$optimizer$variables[1:2], remembered(self)))
   )
+}
+
+# The optimizer's slots of the weights that the model has: layers may have been taken off since it was trained.
+remembered <- function(self) {
+  optimizer <- self$compiled$optimizer
+  own <- vapply(layer_weights(self), rlang::obj_address, "")
+  unlist(optimizer[["slots"]][vapply(optimizer[["trained"]], rlang::obj_address, "") %in% own], recursive = FALSE)
 }
 
 byte_text <- function(bytes) {

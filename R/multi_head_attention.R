@@ -64,7 +64,8 @@ multi_head_dots <- c("flash_attention", "seed", "sliding_window", "use_gate")
 #' * Masks must be logical or 0/1. Keras casts an additive mask (0 and -1e9) to logical, which inverts it.
 #' * A `[B, H, T, S]` mask can be combined with padding masks; masks and `use_causal_mask` follow the attended axes, whichever they are.
 #' * `NaN` and `Inf` in places that nobody may see do not spread.
-#' * The query, key and value kernels of a seeded initializer differ; the same seed still gives the same layer. `set.seed()` governs initial weights and dropout.
+#' * The query, key and value kernels of a seeded initializer differ; the same seed still gives the same layer. `set.seed()`
+#'   before the layer is made governs initial weights and dropout: they follow from a key that is drawn then.
 #' * Initializers may be functions and arrays; regularizers and constraints are known by all their spellings. Coefficients are never truncated.
 #' * The result with scores is a named list.
 #' * `flash_attention` is accepted and has no effect: there is one way to compute, and it is the fast one, with dropout and scores too.

@@ -81,8 +81,7 @@ collect_sizes <- function(sizes, first = 0L) {
 
 # A shape as users write it: whole numbers, sizes, NA, NULL or -1 where it is open. list(sizes =, refs =).
 as_sizes <- function(x, arg, call = NULL, first = 0L) {
-  parts <- if (is_symbolic(x)) list(x) else if (is.list(x)) unclass(x) else as.list(x)
-  parts <- lapply(parts, function(part) {
+  parts <- lapply(shape_parts(x), function(part) {
     if (is_size(part)) return(part)
     if (is.null(part)) return(-1L)
     if (is_symbolic(part) || length(part) != 1L || !(is.numeric(part) || is.logical(part))) {
@@ -94,6 +93,8 @@ as_sizes <- function(x, arg, call = NULL, first = 0L) {
   collected <- collect_sizes(parts, first)
   list(sizes = unlist(lapply(collected$rules, c, close_rule)), refs = collected$refs)
 }
+
+shape_parts <- function(x) if (is.atomic(x) || is.list(x)) as.list(unclass(x)) else list(x)
 
 # Whether these sizes hold a tensor: then what they make is symbolic.
 any_size <- function(sizes) length(sizes$refs) > 0L

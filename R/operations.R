@@ -253,7 +253,10 @@ matrixOps.attentive_variable <- matrixOps.attentive_tensor
 Math.attentive_variable <- Math.attentive_tensor
 
 #' @export
-Summary.attentive_tensor <- function(..., na.rm = FALSE) abort_operation(.Generic, environment())
+Summary.attentive_tensor <- function(..., na.rm = FALSE) {
+  over_all <- if (isTRUE(session$penalty) && ...length() == 1L) switch(.Generic, sum = op_sum, prod = op_prod, max = op_max, min = op_min)
+  if (is.null(over_all)) abort_operation(.Generic, environment()) else over_all(...)
+}
 
 # What to use in place of R's own functions.
 operation_hints <- c(
@@ -273,7 +276,7 @@ abort_operation <- function(name, call = NULL) {
 # What R would answer without looking at any number, or after a warning.
 
 #' @export
-mean.attentive_tensor <- function(x, ...) abort_operation("mean()", environment())
+mean.attentive_tensor <- function(x, ...) if (isTRUE(session$penalty)) op_mean(x) else abort_operation("mean()", environment())
 
 #' @importFrom stats median
 #' @export

@@ -188,7 +188,10 @@ op_normalize <- function(x, axis = -1L, order = 2L, epsilon = NULL) {
   call <- environment()
   epsilon <- if (is.null(epsilon)) 1e-7 else check_number(epsilon, "epsilon", min = 0, call = call)
   axis <- check_axis(axis, "axis", several = TRUE, call = call)
-  if (!identical(as.numeric(order), 2)) return(op_divide(x, op_maximum(op_norm(x, order, r_axes(axis), TRUE), epsilon)))
+  if (!is.null(order) && !identical(order, "fro") && (!is.numeric(order) || length(order) != 1L || is.na(order))) {
+    abort_argument(order, "order", "a number, \"fro\" or NULL", call = call)
+  }
+  if (!identical(order, 2) && !identical(order, 2L)) return(op_divide(x, op_maximum(op_norm(x, order, r_axes(axis), TRUE), epsilon)))
   squares <- apply_operation("sum", list(op_square(x)), list(axis = axis, keepdims = TRUE), call)
   op_multiply(x, op_rsqrt(op_maximum(squares, epsilon^2)))
 }

@@ -43,9 +43,9 @@ op_reshape <- function(x, newshape) {
 op_broadcast_to <- function(x, shape) {
   call <- environment()
   own <- operand_shape(as_operand(x, 1L, 1L, call))
-  parts <- if (is_symbolic(shape)) list(shape) else as.list(shape)
+  parts <- shape_parts(shape)
   # an open size is that of x
-  open <- vapply(parts, function(part) is.null(part) || (!is_symbolic(part) && (is.na(part) || part == -1)), NA)
+  open <- vapply(parts, function(part) is.null(part) || (is.atomic(part) && length(part) == 1L && (is.na(part) || part == -1)), NA)
   at <- seq_along(parts) - length(parts) + length(own)
   if (any(open & at < 1L)) abort_argument(shape, "shape", "sizes that are known where `x` has no axis", call = call, class = "shape")
   parts[open] <- lapply(at[open], function(axis) op_shape(x)[[axis]])
@@ -227,9 +227,12 @@ op_pad <- function(x, pad_width, mode = "constant", constant_values = NULL) {
 }
 
 pad_widths <- function(pad_width, rank, call = NULL) {
-  given <- if (is.list(pad_width)) do.call(rbind, lapply(pad_width, rep_len, 2L)) else if (is.matrix(pad_width)) pad_width else matrix(rep_len(pad_width, 2L), 1L)
-  fits <- is.numeric(given) && ncol(given) == 2L && nrow(given) %in% c(1L, rank) && !anyNA(given) && all(given >= 0 & given == trunc(given))
-  if (!fits) abort_argument(pad_width, "pad_width", "a whole number, a pair of them, or a pair for every axis", call = call)
+  parts <- if (is.list(pad_width)) pad_width else if (is.matrix(pad_width)) lapply(seq_len(nrow(pad_width)), function(i) pad_width[i, ]) else list(pad_width)
+  whole <- function(x) is.numeric(x) && length(x) %in% 1:2 && !anyNA(x) && all(x >= 0 & x <= .Machine$integer.max & x == trunc(x))
+  if (!length(parts) %in% c(1L, rank) || !all(vapply(parts, whole, NA))) {
+    abort_argument(pad_width, "pad_width", "a whole number, a pair of them, or a pair for every axis", call = call)
+  }
+  given <- do.call(rbind, lapply(parts, rep_len, 2L))
   given[rep_len(seq_len(nrow(given)), rank), , drop = FALSE]
 }
 

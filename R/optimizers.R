@@ -233,6 +233,17 @@ as_optimizer <- function(x, arg = "optimizer", call = NULL) {
   optimizer_constructor(kind)()
 }
 
+# An optimizer serves one model: another one gets its settings, and begins at step 0.
+own_optimizer <- function(optimizer, self) {
+  if (is.null(optimizer[["owner"]])) optimizer[["owner"]] <- self
+  if (identical(optimizer[["owner"]], self)) return(optimizer)
+  config <- unclass(get_config(optimizer))
+  attr(config, "class_name") <- NULL
+  copy <- new_optimizer(optimizer[["kind"]], list(), config)
+  copy[["owner"]] <- self
+  copy
+}
+
 # An optimizer or a schedule from its configuration; NULL where the class is none.
 training_object_of_class <- function(class_name, config) {
   kind <- names(optimizer_kinds)[match(class_name, vapply(optimizer_kinds, function(kind) kind$class_name, ""))]

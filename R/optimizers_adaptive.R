@@ -115,7 +115,7 @@ optimizer_ftrl <- function(learning_rate = 0.001, learning_rate_power = -0.5, in
 #' @export
 optimizer_lamb <- function(learning_rate = 0.001, beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-07, weight_decay = NULL, clipnorm = NULL,
                            clipvalue = NULL, global_clipnorm = NULL, use_ema = FALSE, ema_momentum = 0.99, ema_overwrite_frequency = NULL,
-                           name = "lamb", ..., loss_scale_factor = NULL, gradient_accumulation_steps = NULL) {
+                           loss_scale_factor = NULL, gradient_accumulation_steps = NULL, name = "lamb", ...) {
   call <- environment()
   new_optimizer("lamb", list(
     beta_1 = check_rate(beta_1, "beta_1", call), beta_2 = check_rate(beta_2, "beta_2", call),

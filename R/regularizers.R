@@ -7,7 +7,8 @@
 #' @details
 #' * `regularizer_l1()`: \eqn{l_1 \sum |x|}
 #' * `regularizer_l2()`: \eqn{l_2 \sum x^2}
-#' * `regularizer_l1_l2()`: the sum of both. Its defaults are 0, as in keras3; the *name* `"l1_l2"` means 0.01 for both.
+#' * `regularizer_l1_l2()`: the sum of both. Its defaults are 0, as in keras3; the *names* `"l1_l2"` and `"l1l2"` mean 0.01 for both, as Keras's documentation
+#'   says of the first. Keras itself does not know `"l1_l2"` and makes two zeros of `"l1l2"`.
 #' * `regularizer_orthogonal()`: `factor` times the mean of \eqn{|\langle u_i, u_j\rangle|} over all pairs of different rows (or columns) of a matrix,
 #'   each divided by its length. For matrices only, so not for the kernels of attention layers.
 #'
@@ -62,16 +63,22 @@ check_coefficient <- function(x, arg, default, call = NULL) {
 
 #' A penalty of one's own
 #'
-#' Makes a regularizer from an R function, and from its gradient where a layer with it is to be trained.
+#' Makes a regularizer from an R function, and from its gradient where that is not found by itself.
 #'
 #' @details
 #' A plain R function can be given to a layer as it is; its attribute `gradient`, if it has one, is used as `gradient` here.
+#'
+#' Without a gradient the function is applied to a symbolic tensor before the training begins, and what it does is derived: operators, `[`, `abs()`, `exp()` and their like,
+#' `sum()`, `mean()`, `prod()`, `max()`, `min()` and all `op_...()` functions. A function that does anything else needs a `gradient`.
+#'
+#' On what layers put out (`activity_regularizer`) a function works where attention layers are called, and in [get_gradients()]. In models it must be `regularizer_l1()`,
+#' `regularizer_l2()` or `regularizer_l1_l2()`.
 #'
 #' @param fun A function of an array that returns one number.
 #' @param gradient `NULL`, or a function of an array that returns the derivatives of `fun`, an array of the same dim.
 #' @return A regularizer.
 #' @family regularizers and constraints
-#' @section Errors: `attentive_error_argument` where `fun` or `gradient` is no function, `fun` gives not one number, or the gradient is needed and missing; `attentive_error_shape` where
+#' @section Errors: `attentive_error_argument` where `fun` or `gradient` is no function, `fun` gives not one number, or the gradient is needed and can be found in no way; `attentive_error_shape` where
 #'   the gradient has another shape.
 #' @examples
 #' smooth <- regularizer_custom(
@@ -80,6 +87,7 @@ check_coefficient <- function(x, arg, default, call = NULL) {
 #' )
 #' smooth(c(-1, 0, 2))
 #' layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = smooth)
+#' layer_dense(units = 2, kernel_regularizer = function(w) 0.1 * sum(abs(w)))
 #' @export
 regularizer_custom <- function(fun, gradient = NULL) {
   specification_from_function("regularizer", fun, gradient, "fun", environment())
@@ -105,12 +113,8 @@ regularizer_gradient <- function(regularizer, x, shape = array_shape(x), dtype =
     check_matrix_penalty(data, shape, arg, call)
     return(penalty_gradient(engine_penalty(data), x, as.double(shape), dtype == "float64"))
   }
-  if (is.null(data$gradient)) {
-    abort_attentive("argument", sprintf("`%s` is an R function without a gradient; training needs one.", arg),
-      hint = "Give it as `regularizer_custom(fun, gradient = function(w) ...)`.", arg = arg, call = call
-    )
-  }
-  gradient <- data$gradient(if (is.raw(x)) unpack_numbers(x, shape, dtype) else x)
+  derive <- if (is.null(data$gradient)) traced_gradient(data$fun, shape, arg, call) else data$gradient
+  gradient <- derive(if (is.raw(x)) unpack_numbers(x, shape, dtype) else x)
   if (!is.numeric(gradient) || length(gradient) != prod(shape)) {
     abort_attentive("shape",
       sprintf("The gradient of `%s` must be a numeric array of dim %s, not %s.", arg, format_shape(shape), describe(gradient)),
@@ -119,6 +123,39 @@ regularizer_gradient <- function(regularizer, x, shape = array_shape(x), dtype =
   }
   gradient <- array(as.double(gradient), shape)
   if (is.raw(x)) pack_numbers(gradient, dtype) else gradient
+}
+
+# The gradient of a penalty that is an R function alone: what it does to a symbolic tensor
+# is a program. It must give what the function gives for an array: it does not where that asks for `length(w)`, say.
+traced_gradient <- function(fun, shape, arg, call = NULL) {
+  sizes <- if (length(shape) == 0L) 1L else as.integer(shape)
+  pointer <- tryCatch(penalty_program(fun, sizes, arg, call), error = identity)
+  if (inherits(pointer, "error")) {
+    abort_attentive("argument", sprintf("`%s` is an R function whose gradient cannot be found; training needs one.", arg), hint = c(
+      "Operators, `abs()`, `sum()` and their like and `op_...()` functions are derived.",
+      "For anything else: `regularizer_custom(fun, gradient = function(w) ...)`."
+    ), arg = arg, parent = pointer, call = call)
+  }
+  function(w) {
+    derived <- program_gradients(pointer, list(array(as.double(w), sizes)), list(1), list(), FALSE, 0, 1L)$inputs[[1L]]
+    if (is.null(derived)) array(0, sizes) else derived
+  }
+}
+
+penalty_program <- function(fun, sizes, arg, call = NULL) {
+  outer <- session$penalty
+  session$penalty <- TRUE # sum() and its like are of all numbers
+  on.exit(session$penalty <- outer)
+  traced <- trace_function(fun, list(sizes), "float64", arg, call)
+  plan <- build_program(traced$inputs, traced$outputs, traced$nodes)
+  for (node in plan$nodes) if (!is.null(node$functions)) node$functions$gradient(list(), NULL) # says that there is none
+  pointer <- program_create(plan, TRUE)
+  trial <- trial_arrays(list(sizes))[[1L]] - 0.5
+  value <- program_run(pointer, list(trial), list(), FALSE, 0, 1L)$outputs[[1L]]
+  if (length(plan$variables) > 0L || !isTRUE(all.equal(as.vector(value), check_penalty(fun(trial), arg, call), tolerance = 1e-6))) {
+    abort_attentive("argument", sprintf("`%s` gives other numbers for a symbolic tensor than for an array.", arg), arg = arg, call = call)
+  }
+  pointer
 }
 
 engine_penalty <- function(data) {
@@ -144,6 +181,7 @@ check_penalty <- function(value, arg, call = NULL) {
 }
 
 call_regularizer <- function(specification, x, call = NULL) {
+  if (missing(x)) abort_missing("x", "a numeric array", call)
   regularizer_value(restored(specification), as_numbers(x, "x", call), call = call)
 }
 

@@ -5,11 +5,14 @@
 #' `shape()` writes down the sizes of axes; `NA`, `NULL` and -1 stand for a size that is not known yet, such as the batch.
 #'
 #' @param ... Sizes: whole numbers, `NA` or `NULL` for unknown ones, or arrays and other shapes, whose sizes are spliced in.
-#' @return A list of integers, `NULL` where unknown, with the class `keras_shape`.
+#' @return A list of integers, `NULL` where unknown, with the class `keras_shape`. `==` and `!=` compare two shapes as a whole, `[` gives a shape, and `prod()`, `max()` and
+#'   their like compute with the sizes: `NA` where one is unknown.
 #' @section Errors: `attentive_error_shape` for anything else than whole numbers and `NA`.
 #' @examples
 #' shape(NA, 4, 6)
 #' unlist(shape(2, 3))
+#' shape(NA, 4) == shape(NA, 4)
+#' prod(shape(5, 4, 6)[-1])
 #' @export
 shape <- function(...) {
   new_shape(unlist(lapply(list(...), function(part) {
@@ -62,3 +65,27 @@ print.keras_shape <- function(x, ...) {
 as.integer.keras_shape <- function(x, ...) {
   vapply(unclass(x), function(size) if (is.null(size)) NA_integer_ else as.integer(size), 0L)
 }
+
+#' @export
+`[.keras_shape` <- function(x, i) structure(unclass(x)[i], class = "keras_shape")
+
+# Of two shapes, or of a shape and what can be read as one: one answer.
+#' @export
+`==.keras_shape` <- function(e1, e2) {
+  sizes <- function(x) if (inherits(x, "keras_shape")) unname(unclass(x)) else if (length(x) == 0L) list() else unclass(shape(x))
+  identical(sizes(e1), sizes(e2))
+}
+
+#' @export
+`!=.keras_shape` <- function(e1, e2) !`==.keras_shape`(e1, e2)
+
+#' @export
+Summary.keras_shape <- function(..., na.rm = FALSE) {
+  parts <- lapply(list(...), function(part) if (inherits(part, "keras_shape")) as.integer(part) else part)
+  do.call(.Generic, c(parts, na.rm = na.rm))
+}
+
+# For `c(batch, length) %<-% op_shape(x)[1:2]`.
+#' @importFrom zeallot destructure
+#' @export
+destructure.keras_shape <- function(x) unclass(x)

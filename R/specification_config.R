@@ -117,10 +117,7 @@ specification_from_config <- function(family, class_name, config, custom_objects
 
 specification_from_keras <- function(family, kind, config) {
   keys <- specification_kinds[[family]][[kind]]$keys
-  unknown <- setdiff(names(config), keys)
-  if (length(unknown) > 0L) {
-    rlang::warn(sprintf("Entries of the configuration that are not known here are ignored: %s.", paste(unknown, collapse = ", ")))
-  }
+  warn_unknown_entries(setdiff(names(config), keys))
   config <- config[intersect(keys, names(config))]
   config <- config[!vapply(config, is.null, NA)]
   for (entry in intersect(names(config), axis_entries)) config[[entry]] <- r_axes(config[[entry]])

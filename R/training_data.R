@@ -18,6 +18,7 @@ training_data <- function(self, x, y, sample_weight = NULL, class_weight = NULL,
   for (i in seq_along(inputs)) check_no_missing(inputs[[i]], input_label(self, i), args[[1L]], call)
   shapes <- layer_output_shape(self, lapply(inputs, dim), call)
   shapes <- lapply(if (is.list(shapes)) shapes else list(shapes), function(shape) shape[-1L])
+  check_not_empty(self, shapes, args[[1L]], call)
   resolved <- resolve_outputs(self, self$compiled, call)
   y <- truths_by_output(self, y, call, args[[2L]])
   classes <- class_names(y, classes)
@@ -70,6 +71,15 @@ count_samples <- function(arrays, names, call = NULL) {
   }
   if (counts[[1L]] == 0L) abort_attentive("shape", "There are no samples: the first size of the data is 0.", call = call)
   counts[[1L]]
+}
+
+# What comes out for a sample must have elements: the mean over none is no number.
+check_not_empty <- function(self, shapes, arg, call = NULL) {
+  for (i in which(vapply(shapes, prod, 0) == 0)) {
+    abort_attentive("shape", sprintf("The output \"%s\" would have no elements: the shape %s.", output_names(self)[[i]], format_shape(c(NA, shapes[[i]]))),
+      hint = sprintf("An axis of `%s` has the size 0: leave such data out.", arg), arg = arg, call = call
+    )
+  }
 }
 
 # The rows of an array in which something is not as it should be, in words.
@@ -186,13 +196,14 @@ check_truth_shape <- function(truth, kind, family, shape, what, arg, call = NULL
     return(invisible())
   }
   labels <- !sparse && length(shape) > 0L && grepl("categorical", kind) && length(squeezed(truth)) == length(shape) - 1L
+  sparse_name <- paste0("sparse_", kind)
   one_hot <- sparse && identical(as.integer(truth), as.integer(shape))
   abort_attentive("shape",
     sprintf("%s has the shape %s, but the %s \"%s\" needs %s for a prediction of shape %s.", what, format_shape(c(NA, truth)), family, kind,
       format_shape(c(NA, expected)), format_shape(c(NA, shape))),
     hint = c(
       "The first size is the number of samples.",
-      if (labels) sprintf("For class numbers: \"sparse_%s\", or `to_categorical(y)`.", kind),
+      if (labels) paste0("For class numbers: ", if (sparse_name %in% c(loss_names, metric_names)) sprintf("\"%s\", or ", sparse_name), "`to_categorical(y)`."),
       if (one_hot) sprintf("For one column per class: \"%s\".", sub("^sparse_", "", kind))
     ), arg = arg, call = call
   )
@@ -218,6 +229,7 @@ check_alpha <- function(alpha, classes, call = NULL) {
 
 # For two classes: 0, 1, or a probability between them.
 check_probabilities <- function(y, what, arg, call = NULL) {
+  if (length(y) == 0L) return(invisible())
   range <- range(y)
   if (range[[1L]] >= 0 && range[[2L]] <= 1) return(invisible())
   abort_attentive("argument",

@@ -64,3 +64,20 @@ test_that("a part of its columns prints as any data frame, and what is missing m
   expect_output(print(table[1:2, c("name", "remark")]), "name")
   expect_match(table$remark[table$name == "save_model"], "saveRDS")
 })
+
+test_that("arguments that go by place have keras3's order", {
+  theirs <- utils::read.csv(keras3_file("keras3-names.csv"), comment.char = "#")
+  until_dots <- function(arguments) head(arguments, match("...", arguments, nomatch = length(arguments) + 1L) - 1L)
+  for (i in which(theirs$family %in% c("losses", "metrics", "optimizers") & theirs$name %in% exported)) {
+    ours <- until_dots(names(formals(getExportedValue("attentive", theirs$name[[i]]))))
+    expected <- until_dots(strsplit(theirs$arguments[[i]], " ", fixed = TRUE)[[1L]])
+    if (theirs$name[[i]] == "metric_sparse_categorical_crossentropy") expected <- setdiff(expected, "ignore_class")
+    expect_identical(ours, head(expected, length(ours)), label = theirs$name[[i]])
+  }
+  einsum <- names(formals(layer_einsum_dense))
+  expect_lt(match("bias_constraint", einsum), match("...", einsum))
+  expect_gt(match("activity_regularizer", einsum), match("...", einsum))
+  p <- rbind(c(0.2, 0.5, 0.3), c(0.1, 0.1, 0.8))
+  expect_identical(loss_sparse_categorical_crossentropy(c(1, 0), p, TRUE, 0), loss_sparse_categorical_crossentropy(c(1, 0), p, from_logits = TRUE, ignore_class = 0))
+  expect_error(loss_sparse_categorical_crossentropy(c(1, 0), p, -1, TRUE), "from_logits", class = "attentive_error_argument")
+})

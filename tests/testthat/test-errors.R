@@ -366,3 +366,15 @@ test_that("a hint names the one that begins alike", {
   expect_error(layer_attention(score_mode = "con"), "Did you mean \"concat\"", class = "attentive_error_argument")
   expect_error(callback_lambda(on_batch_end = identity), "Did you mean \"on_epoch_end\"", class = "attentive_error_name")
 })
+
+test_that("an argument that is missing is named", {
+  missing_ones <- list(
+    shape = quote(initializer_zeros()()), x = quote(regularizer_l1()()), w = quote(constraint_nonneg()()), classname = quote(Layer(call = function(x) x)),
+    classname = quote(Constraint(call = function(w) w)), classname = quote(Callback(on_epoch_end = function(...) 1)), y_true = quote(loss_huber()()),
+    y_pred = quote(metric_auc()(1)), y_true = quote(metric_auc()$update_state()), values = quote(metric_mean()())
+  )
+  for (i in seq_along(missing_ones)) {
+    error <- expect_error(eval(missing_ones[[i]]), class = "attentive_error_argument")
+    expect_match(conditionMessage(error), sprintf("`%s` is missing", names(missing_ones)[[i]]), fixed = TRUE)
+  }
+})

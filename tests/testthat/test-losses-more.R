@@ -154,3 +154,67 @@ test_that("wrong calls of the other losses are said", {
   expect_error(loss_hinge(y, y[, 1:2]), class = "attentive_error_shape")
   expect_error(loss_hinge(lr = 1), class = "attentive_error_name")
 })
+
+test_that("no samples have no values, and their mean is no number", {
+  none <- matrix(0, 0, 3)
+  flat <- array(0, c(2, 0, 4))
+  for (name in grep("^(loss|metric)_", getNamespaceExports("attentive"), value = TRUE)) {
+    make <- getExportedValue("attentive", name)
+    if (names(formals(make))[[1]] != "y_true") next
+    sparse <- grepl("sparse", name)
+    expect_silent(values <- make(if (sparse) numeric() else none, none))
+    expect_identical(values, numeric(), label = name)
+    expect_identical(dim(make(if (sparse) matrix(0, 2, 0) else flat, flat)), c(2L, 0L), label = name)
+    expect_error(make(if (sparse) numeric(2) else matrix(0, 2, 0), matrix(0, 2, 0)), "at least one column", class = "attentive_error_shape")
+    if (startsWith(name, "loss")) {
+      expect_identical(make()(if (sparse) numeric() else none, none), NaN, label = name)
+      expect_identical(make(reduction = "sum")(if (sparse) numeric() else none, none), 0, label = name)
+    }
+  }
+  expect_identical(loss_mean_squared_error(numeric(), numeric()), NaN)
+})
+
+test_that("from_config() makes every loss and every metric again", {
+  for (name in grep("^(loss|metric)_", getNamespaceExports("attentive"), value = TRUE)) {
+    make <- getExportedValue("attentive", name)
+    needed <- intersect(names(formals(make)), c("recall", "precision", "sensitivity", "specificity"))
+    given <- as.list(setNames(rep(0.3, length(needed)), needed))
+    if ("delta" %in% names(formals(make))) given$delta <- 2
+    if ("reduction" %in% names(formals(make))) given$reduction <- "sum"
+    object <- do.call(make, c(given, name = "mine"))
+    again <- from_config(get_config(object))
+    expect_identical(class(again), class(object), label = name)
+    expect_identical(measure_data(again), measure_data(object), label = name)
+    config <- get_config(object)
+    expect_identical(get_config(from_config(list(class_name = attr(config, "class_name"), config = as.list(config)))), config, label = name)
+  }
+  expect_identical(from_config(get_config(metric_r2_score(class_aggregation = NULL)))$class_aggregation, NULL)
+  own <- custom_metric("largest", function(y_true, y_pred) max(abs(y_true - y_pred)))
+  expect_identical(measure_data(from_config(get_config(own))), measure_data(own))
+  loss <- as_loss(function(y_true, y_pred) (y_true - y_pred)^2)
+  expect_identical(from_config(get_config(loss))(1:2, c(1, 4)), 2)
+  for (kind in c("accuracy", "crossentropy")) expect_identical(measure_data(from_config(get_config(as_metric(kind)))), measure_data(as_metric(kind)))
+  expect_identical(measure_data(from_config(get_config(as_loss("crossentropy")))), measure_data(as_loss("crossentropy")))
+  expect_warning(from_config(list(class_name = "Huber", config = list(name = "h", reduction = "sum", delta = 1, odd = 2))), "odd")
+  expect_error(from_config(list(class_name = "Hubert", config = list(name = "h"))), class = "attentive_error_config")
+})
+
+test_that("losses and metrics survive JSON", {
+  skip_if_not_installed("jsonlite")
+  for (object in list(loss_huber(delta = 2), metric_auc(thresholds = c(0.2, 0.7), multi_label = TRUE, label_weights = c(1, 2)), metric_fbeta_score(beta = 2),
+    loss_categorical_focal_crossentropy(alpha = c(0.1, 0.9)))) {
+    config <- get_config(object)
+    json <- jsonlite::toJSON(list(class_name = attr(config, "class_name"), config = unclass(config)), auto_unbox = TRUE, null = "null", digits = NA)
+    expect_identical(get_config(from_config(jsonlite::fromJSON(json, simplifyVector = FALSE))), config)
+  }
+})
+
+test_that("hints name losses that there are", {
+  p <- matrix(0.5, 2, 2)
+  hint <- function(expr) conditionMessage(tryCatch(expr, error = identity))
+  expect_match(hint(loss_categorical_crossentropy(c(0, 1), p)), "\"sparse_categorical_crossentropy\", or `to_categorical(y)`.", fixed = TRUE)
+  expect_match(hint(metric_top_k_categorical_accuracy(c(0, 1), p)), "\"sparse_top_k_categorical_accuracy\", or", fixed = TRUE)
+  for (loss in list(loss_categorical_hinge, loss_categorical_focal_crossentropy)) {
+    expect_match(hint(loss(c(0, 1), p)), "For class numbers: `to_categorical(y)`.", fixed = TRUE)
+  }
+})

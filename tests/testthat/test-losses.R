@@ -32,6 +32,16 @@ test_that("with data a loss gives one value per sample", {
   expect_close(loss_mean_squared_error(array(y, c(1, 2, 3)), tall), array(rowMeans((y - p)^2), c(1, 2)), 1e-12)
 })
 
+test_that("an ignored class has the value 0", {
+  ignoring <- function(y, class, ...) loss_sparse_categorical_crossentropy(y, p, ignore_class = class, ...)
+  expect_close(ignoring(c(1, 0), 0), c(-log(0.5), 0), 1e-12)
+  expect_close(ignoring(c(1, -1), -1), c(-log(0.5), 0), 1e-12)
+  tall <- array(p, c(2, 1, 3))
+  expect_close(loss_sparse_categorical_crossentropy(matrix(c(1, -1)), tall, ignore_class = -1), matrix(c(-log(0.5), 0)), 1e-12)
+  expect_close(loss_sparse_categorical_crossentropy(ignore_class = -1, reduction = "none")(c(1, -1), p), c(-log(0.5), 0), 1e-12)
+  expect_error(ignoring(c(1, -2), -1), "row 2", class = "attentive_error_argument")
+})
+
 test_that("reductions and weights count as in Keras", {
   each <- rowMeans((y - p)^2)
   w <- c(0.5, 2)

@@ -266,3 +266,22 @@ test_that("metric_huber() is the mean of its formula, and metrics know their nam
   expect_true(all(c("name", "update_state", "result", "delta", "get_config") %in% names(metric)))
   expect_true(all(c("name", "reduction", "delta") %in% names(loss_huber(delta = 0.5))))
 })
+
+test_that("a metric of nothing is what it is before the first sample", {
+  none <- matrix(0, 0, 3)
+  flat <- array(0, c(2, 0, 4))
+  metrics <- list(metric_precision(), metric_recall(), metric_auc(), metric_auc(multi_label = TRUE, curve = "PR"), metric_f1_score(average = "macro"), metric_true_positives(),
+    metric_precision_at_recall(recall = 0.5), metric_mean_squared_error(), metric_root_mean_squared_error(), metric_binary_accuracy(), metric_cosine_similarity())
+  for (metric in metrics) {
+    for (x in list(none, flat)) {
+      expect_identical(metric$update_state(x, x)$result(), 0)
+      metric$reset_state()
+    }
+    expect_error(metric$update_state(matrix(0, 2, 0), matrix(0, 2, 0)), "at least one column", class = "attentive_error_shape")
+  }
+  expect_identical(metric_r2_score()$update_state(none, none)$result(), NaN)
+  y <- matrix(c(0, 1, 1, 0, 1, 0), 2)
+  metric <- metric_precision()
+  metric$update_state(none, none)
+  expect_identical(metric(y, y), 1)
+})

@@ -511,3 +511,16 @@ test_that("the layer of an input, tensors and variables tell what they have", {
   kernel <- model$weights[[1]]
   expect_true(all(c("name", "shape", "dtype") %in% names(kernel)))
 })
+
+test_that("a configuration that JSON has simplified is refused with the way out", {
+  skip_if_not_installed("jsonlite")
+  input <- keras_input(3)
+  stack <- keras_model_sequential(3)
+  layer_dense(stack, 2)
+  for (model in list(keras_model(input, layer_dense(input, 1)), stack)) {
+    config <- get_config(model)
+    json <- jsonlite::toJSON(list(class_name = attr(config, "class_name"), config = config), auto_unbox = TRUE, null = "null")
+    expect_error(from_config(jsonlite::fromJSON(json)), "simplifyVector = FALSE", class = "attentive_error_config")
+    expect_s3_class(from_config(jsonlite::fromJSON(json, simplifyVector = FALSE)), "attentive_model")
+  }
+})

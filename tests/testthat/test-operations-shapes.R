@@ -288,3 +288,55 @@ test_that("products and places take the whole of what they are given", {
   expect_identical(op_array(m), op_convert_to_tensor(m))
   expect_equal(op_zeros_like(m), 0 * m)
 })
+
+test_that("shapes are compared as a whole, cut and multiplied", {
+  expect_true(shape(2, 3) == shape(2, 3))
+  expect_false(shape(2, 3) != shape(2, 3))
+  expect_false(shape(2, 3) == shape(2, NA))
+  expect_true(shape(NA, 3) == list(NULL, 3))
+  expect_true(c(2, 3) == shape(2, 3))
+  expect_true(shape(2, 3) != shape(2, 3, 4))
+  expect_false(shape(2) == NULL)
+  expect_identical(shape(1, NA, 3)[-1], shape(NA, 3))
+  expect_identical(tail(shape(1, NA, 3), 1), shape(3))
+  expect_identical(rev(shape(1, NA, 3)), shape(3, NA, 1))
+  expect_identical(prod(shape(2, 3)), 6)
+  expect_identical(sum(shape(2, NA)), NA_integer_)
+  expect_identical(max(shape(2, NA), na.rm = TRUE), 2L)
+  expect_identical(range(shape(4, 2)), c(2L, 4L))
+  c(batch, length) %<-% op_shape(array(0, c(2, 5, 3)))[1:2]
+  expect_identical(c(batch, length), c(2L, 5L))
+  layer_scale <- Layer("Scale", build = function(input_shape) {
+    stopifnot(input_shape[-1] == shape(4), prod(input_shape[-1]) == 4)
+    self$w <- self$add_weight(shape = tail(input_shape, 1), initializer = "ones")
+  }, call = function(inputs) inputs * self$w)
+  expect_identical(dim(layer_scale()(matrix(1, 2, 4))), c(2L, 4L))
+})
+
+test_that("what is no width, shape or order is refused in words", {
+  x <- matrix(1:6 / 6, 2)
+  for (width in list(NULL, mean, 1e10, "a", NA, list(), c(1, 2, 3), list(c(1, 0), mean), list(1, 2, 3), -1, 0.5)) {
+    expect_silent(error <- tryCatch(op_pad(x, width), error = identity))
+    expect_s3_class(error, "attentive_error_argument")
+    expect_match(conditionMessage(error), "`pad_width` must be", fixed = TRUE)
+  }
+  expect_identical(op_pad(x, rbind(c(1, 0), c(0, 1))), op_pad(x, list(c(1, 0), c(0, 1))))
+  for (order in list(mean, "a", c(1, 2), NA, list(2))) {
+    expect_silent(error <- tryCatch(op_normalize(x, order = order), error = identity))
+    expect_s3_class(error, "attentive_error_argument")
+  }
+  expect_equal(op_normalize(x, order = 2), op_normalize(x))
+  for (shape in list(function(x) x, mean, quote(a), list(4, mean), "a")) {
+    expect_silent(error <- tryCatch(op_broadcast_to(x, shape), error = identity))
+    expect_s3_class(error, "attentive_error_shape")
+    expect_error(op_reshape(x, shape), class = "attentive_error_shape")
+  }
+})
+
+test_that("a data frame is reshaped as its numbers", {
+  frame <- data.frame(a = 1:2, b = 3:4)
+  expect_identical(array_reshape(frame, c(4, 1)), array_reshape(unname(as.matrix(frame)), c(4, 1)))
+  expect_identical(as.vector(array_reshape(frame, -1)), c(1L, 3L, 2L, 4L))
+  expect_error(array_reshape(data.frame(a = 1:2, b = c("u", "v")), -1), "column \"b\"", class = "attentive_error_argument")
+  expect_error(array_reshape(NULL, 2), class = "attentive_error_argument")
+})

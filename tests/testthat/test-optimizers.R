@@ -288,3 +288,61 @@ test_that("a schedule belongs to an optimizer, a saved one too", {
   )
   for (one in wrong) expect_error(eval(one), class = "attentive_error_argument", label = deparse(one))
 })
+
+test_that("an optimizer of two models trains each as if it were alone", {
+  x <- matrix(sin(1:24), 8)
+  make <- function(optimizer) {
+    set_random_seed(1)
+    model <- keras_model_sequential(3)
+    layer_dense(model, 2)
+    compile(model, optimizer, "mse")
+    model
+  }
+  train <- function(model, steps) for (i in seq_len(steps)) train_on_batch(model, x, x[, 1:2])
+  for (optimizer in list(optimizer_adam(0.05, use_ema = TRUE), optimizer_sgd(learning_rate_schedule_exponential_decay(0.1, 2, 0.5), momentum = 0.9))) {
+    alone <- make(from_config(get_config(optimizer)))
+    train(alone, 6)
+    first <- make(optimizer)
+    expect_identical(first$optimizer, optimizer)
+    train(first, 3)
+    second <- make(optimizer)
+    expect_identical(format(second$optimizer), sub("3 steps", "0 steps", format(optimizer)))
+    train(second, 6)
+    train(first, 3)
+    expect_identical(get_weights(first), get_weights(alone))
+    expect_identical(get_weights(second), get_weights(alone))
+    expect_identical(as.double(optimizer$iterations), 6)
+    again <- second$optimizer
+    compile(second, again, "mae")
+    expect_identical(second$optimizer, again)
+    second$optimizer <- optimizer
+    expect_false(identical(second$optimizer, optimizer))
+    kept <- unserialize(serialize(first, NULL))
+    train(kept, 2)
+    train(first, 2)
+    expect_identical(get_weights(kept), get_weights(first))
+  }
+  rated <- optimizer_sgd(0.1)
+  make(rated)
+  rated$learning_rate <- 0.025
+  expect_identical(as.double(make(rated)$optimizer$learning_rate), 0.025)
+})
+
+test_that("what is remembered of layers that were taken off is not shown", {
+  model <- keras_model_sequential(3)
+  layer_dense(model, 4)
+  layer_dense(model, 2)
+  compile(model, "adam", "mse")
+  x <- matrix(sin(1:24), 8)
+  train_on_batch(model, x, x[, 1:2])
+  expect_output(print(model), "Optimizer params: 54 ") # 2 + 2 * (16 + 10)
+  pop_layer(model)
+  expect_output(print(model), "Optimizer params: 34 ")
+  layer_dense(model, 1)
+  expect_output(print(model), "Optimizer params: 34 ")
+  train_on_batch(model, x, x[, 1])
+  expect_output(print(model), "Optimizer params: 44 ")
+  pop_layer(model)
+  pop_layer(model)
+  expect_false(any(grepl("Optimizer", capture.output(print(model)))))
+})

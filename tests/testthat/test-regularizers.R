@@ -31,7 +31,8 @@ test_that("an R function is a regularizer, with or without a gradient", {
   fun <- function(w) 0.1 * sum(w^2)
   plain <- as_regularizer(fun)
   expect_equal(plain(1:3), 1.4)
-  expect_error(regularizer_gradient(plain, c(1, 2)), class = "attentive_error_argument")
+  expect_equal(regularizer_gradient(plain, c(1, 2)), array(c(0.2, 0.4), 2))
+  expect_error(regularizer_gradient(as_regularizer(function(w) sum(w) / length(w)), c(1, 2)), class = "attentive_error_argument")
   withgrad <- regularizer_custom(fun, gradient = function(w) 0.2 * w)
   expect_equal(regularizer_gradient(withgrad, matrix(1:4, 2)), matrix(0.2 * 1:4, 2))
   attr(fun, "gradient") <- function(w) 0.2 * w
@@ -126,4 +127,51 @@ test_that("what is for matrices only is refused by the constructor", {
     regularizer_custom(1)
     regularizer_custom(function() 1)
   })
+})
+
+test_that("a penalty that is an R function is derived and trained with", {
+  x <- matrix(sin(1:60), 20)
+  y <- x %*% c(1, -2, 0.5)
+  train <- function(regularizer, dtype) {
+    set_random_seed(1)
+    input <- keras_input(3)
+    model <- keras_model(input, layer_dense(input, 2, kernel_regularizer = regularizer, bias_regularizer = regularizer, dtype = dtype))
+    compile(model, optimizer_sgd(0.05), "mse")
+    losses <- vapply(1:10, function(i) train_on_batch(model, x, cbind(y, -y))$loss, 0)
+    list(losses, get_weights(model))
+  }
+  for (dtype in c("float32", "float64")) {
+    tolerance <- if (dtype == "float32") 1e-6 else 1e-12
+    expected <- train(regularizer_l1(0.1), dtype)
+    expect_equal(train(function(w) 0.1 * op_sum(op_abs(w)), dtype), expected, tolerance = tolerance)
+    expect_equal(train(regularizer_custom(function(w) 0.1 * sum(abs(w))), dtype), expected, tolerance = tolerance)
+    expect_equal(train(function(w) 0.1 * sum(w^2), dtype), train(regularizer_l2(0.1), dtype), tolerance = tolerance)
+  }
+  for (fun in list(function(w) sum(abs(w)) / length(w), function(w) norm(as.matrix(w)), function(w) w^2)) {
+    expect_error(train(fun, "float32"), "gradient cannot be found", class = "attentive_error_argument")
+  }
+  own <- function(w) max(w) + 0.3 * min(w[1, ]) + mean(w) / prod(w + 3)
+  w <- matrix(c(0.3, -0.2, 0.7, 0.1, -0.9, 0.5), 3)
+  slope <- (w == 0.7) + 0.3 * (w == 0.1) * (row(w) == 1) + (1 / 6 - mean(w) / (w + 3)) / prod(w + 3)
+  expect_equal(regularizer_gradient(as_regularizer(own), w), slope, tolerance = 1e-12)
+  expect_identical(regularizer_gradient(as_regularizer(function(w) sum(0 * w)), w), 0 * w)
+  # nothing is summed outside of a penalty
+  expect_error(sum(keras_input(3)), class = "attentive_error_not_yet")
+  expect_error(mean(keras_input(3)), class = "attentive_error_not_yet")
+})
+
+test_that("a function is a penalty of gradients and of frozen weights", {
+  layer <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = function(w) 0.1 * sum(w^2), activity_regularizer = function(x) 0.2 * sum(abs(x)), dtype = "float64")
+  same <- layer_multi_head_attention(num_heads = 2, key_dim = 3, kernel_regularizer = regularizer_l2(0.1), activity_regularizer = regularizer_l1(0.2), dtype = "float64")
+  x <- array(sin(1:24), c(2, 3, 4))
+  layer(x, x)
+  same(x, x)
+  set_weights(same, get_weights(layer))
+  expect_equal(get_gradients(layer, x, x, losses = TRUE), get_gradients(same, x, x, losses = TRUE), tolerance = 1e-12, ignore_attr = TRUE)
+  input <- keras_input(3)
+  frozen <- layer_dense(units = 2, kernel_regularizer = function(w) sum(w) / length(w))
+  model <- keras_model(input, layer_dense(frozen(input), 1))
+  freeze_weights(frozen)
+  compile(model, "sgd", "mse")
+  expect_true(is.finite(train_on_batch(model, matrix(1, 2, 3), 1:2)$loss))
 })

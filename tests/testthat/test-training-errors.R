@@ -223,3 +223,26 @@ test_that("a function without a gradient is found before the training", {
   compile(model, "sgd", "mse")
   expect_silent(fit(model, x, y, verbose = 0))
 })
+
+test_that("data that leave nothing to measure are refused", {
+  input <- keras_input(shape(NA, 4))
+  model <- keras_model(input, layer_layer_normalization(input))
+  compile(model, "sgd", "mse")
+  x <- array(0, c(2, 0, 4))
+  before <- get_weights(model)
+  expect_error(train_on_batch(model, x, x), "would have no elements", class = "attentive_error_shape")
+  expect_error(test_on_batch(model, x, x), class = "attentive_error_shape")
+  expect_error(fit(model, x, x, verbose = 0), class = "attentive_error_shape")
+  expect_identical(get_weights(model), before)
+  expect_identical(dim(predict(model, x)), c(2L, 0L, 4L))
+})
+
+test_that("single batches take Keras's `return_dict`", {
+  input <- keras_input(3)
+  model <- keras_model(input, layer_dense(input, 1))
+  compile(model, optimizer_sgd(0), "mse")
+  x <- matrix(1:12 / 12, 4)
+  expect_identical(train_on_batch(model, x, 1:4, return_dict = TRUE), test_on_batch(model, x, 1:4, return_dict = TRUE))
+  expect_error(train_on_batch(model, x, 1:4, return_dict = NA), class = "attentive_error_argument")
+  expect_error(train_on_batch(model, x, 1:4, reset = 1), class = "attentive_error_name")
+})
