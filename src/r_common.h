@@ -28,10 +28,10 @@ inline Execution execution(int threads) {
   return e;
 }
 
-// The classed error of R's side; the jump waits for the frames of C++.
-inline void abort_memory() {
-  const Rcpp::Function abort = Rcpp::Environment::namespace_env("attentive")["abort_memory"];
-  abort();
+// A classed error, by this function of R's side; the jump waits for the frames of C++.
+inline void raise(const char *abort) {
+  const Rcpp::Function function = Rcpp::Environment::namespace_env("attentive")[abort];
+  function();
 }
 
 // Runs work(); what the engine throws becomes an R condition after all frames
@@ -42,10 +42,10 @@ template <class Work> auto guarded(Work work) -> decltype(work()) {
   } catch (const Interrupted &) {
     throw Rcpp::internal::InterruptedException();
   } catch (const std::bad_alloc &) {
-    abort_memory();
+    raise("abort_memory");
     throw; // not reached
   } catch (const std::length_error &) { // a size beyond the address space
-    abort_memory();
+    raise("abort_memory");
     throw;
   }
 }

@@ -180,11 +180,9 @@ SEXP program_create(Rcpp::List plan, bool float64) {
 Rcpp::List program_run(SEXP program, Rcpp::List inputs, Rcpp::List variables, bool training,
                        double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          return run_on_arrays(p, inputs, variables, training, call, doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      return run_on_arrays(p, inputs, variables, training, call, doorway::execution(threads));
+    });
   });
 }
 
@@ -192,12 +190,9 @@ Rcpp::List program_run(SEXP program, Rcpp::List inputs, Rcpp::List variables, bo
 Rcpp::List program_gradients(SEXP program, Rcpp::List inputs, Rcpp::List upstream,
                              Rcpp::List variables, bool training, double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          return gradients(p, inputs, upstream, variables, training, call,
-                           doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      return gradients(p, inputs, upstream, variables, training, call, doorway::execution(threads));
+    });
   });
 }
 
@@ -214,13 +209,11 @@ SEXP dataset_create(Rcpp::List arrays, bool float64, int threads) {
 Rcpp::List program_predict(SEXP program, SEXP dataset, SEXP rows, int batch_size,
                            Rcpp::List variables, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          const auto &data = std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
-          return predict(p, data, doorway::as_rows(rows, data), batch_size, variables,
-                         doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      const auto &data = std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
+      return predict(p, data, doorway::as_rows(rows, data), batch_size, variables,
+                     doorway::execution(threads));
+    });
   });
 }

@@ -13,8 +13,15 @@
 namespace attentive {
 namespace doorway {
 
+// A program, and whether a call computes with it at this moment.
+template <class T> struct KeptProgram {
+  explicit KeptProgram(const ProgramPlan &plan) : program(plan) {}
+  Program<T> program;
+  bool in_use = false;
+};
+
 // One of the two precisions; std::visit() finds out which.
-using AnyProgram = std::variant<Program<float>, Program<double>>;
+using AnyProgram = std::variant<KeptProgram<float>, KeptProgram<double>>;
 using AnyDataset = std::variant<Dataset<float>, Dataset<double>>;
 
 // Pointers are null after readRDS() and in another session: R asks pointer_alive() first.
@@ -24,6 +31,33 @@ template <class Object> Object &pointee(SEXP pointer) {
 
 template <class Object> SEXP as_pointer(std::unique_ptr<Object> object) {
   return Rcpp::XPtr<Object>(object.release());
+}
+
+inline bool in_use(SEXP program) {
+  return std::visit([](const auto &kept) { return kept.in_use; }, pointee<AnyProgram>(program));
+}
+
+// Gives work() the program. A function of R that runs within a call (a metric, a
+// regularizer, one in a layer) may call the same model: a program computes one thing at a
+// time, so that the inner call gets one of its own, made by the same plan.
+template <class Work> auto with_program(SEXP pointer, Work work) {
+  struct Use {
+    explicit Use(bool &is_used) : used(is_used) { used = true; }
+    ~Use() { used = false; }
+    Use(const Use &) = delete;
+    Use &operator=(const Use &) = delete;
+    bool &used;
+  };
+  return std::visit(
+      [&](auto &kept) {
+        if (kept.in_use) {
+          auto own = std::make_unique<std::decay_t<decltype(kept)>>(kept.program.plan());
+          return work(own->program);
+        }
+        const Use use(kept.in_use);
+        return work(kept.program);
+      },
+      pointee<AnyProgram>(pointer));
 }
 
 // An entry of a list, NULL where it is missing.

@@ -238,17 +238,16 @@ Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List c
                          Rcpp::List variables, Rcpp::List slots, double step, double learning_rate,
                          double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          return train(p,
-                       std::get<doorway::TrainingHandle<T>>(
-                           doorway::pointee<doorway::AnyTraining>(training)),
-                       std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                       doorway::read_columns(columns), rows, variables, slots, step, learning_rate,
-                       call, doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    if (doorway::in_use(program))
+      doorway::raise("abort_nested_step");
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      return train(
+          p, std::get<doorway::TrainingHandle<T>>(doorway::pointee<doorway::AnyTraining>(training)),
+          std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
+          doorway::read_columns(columns), rows, variables, slots, step, learning_rate, call,
+          doorway::execution(threads));
+    });
   });
 }
 
@@ -256,16 +255,12 @@ Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List c
 Rcpp::List test_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List columns, SEXP rows,
                      int batch_size, Rcpp::List variables, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          return test(p,
-                      std::get<doorway::TrainingHandle<T>>(
-                          doorway::pointee<doorway::AnyTraining>(training)),
-                      std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                      doorway::read_columns(columns), rows, batch_size, variables,
-                      doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      return test(
+          p, std::get<doorway::TrainingHandle<T>>(doorway::pointee<doorway::AnyTraining>(training)),
+          std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
+          doorway::read_columns(columns), rows, batch_size, variables, doorway::execution(threads));
+    });
   });
 }
