@@ -15,8 +15,7 @@ namespace doorway {
 
 template <class T> struct TrainingHandle {
   TrainingPlan<T> plan;
-  bool trains = false; // there is an optimizer
-  bool gives_outputs = false;
+  bool trains = false;        // there is an optimizer
   bool r_constraints = false; // a constraint may fail
 };
 using AnyTraining = std::variant<TrainingHandle<float>, TrainingHandle<double>>;
@@ -301,7 +300,6 @@ template <class T> TrainingHandle<T> read_training(const Rcpp::List &list) {
   if (handle.trains)
     handle.plan.optimizer = read_optimizer(optimizer);
   handle.plan.stop_on_nan = flag(list, "stop_on_nan");
-  handle.gives_outputs = flag(list, "outputs");
   return handle;
 }
 
