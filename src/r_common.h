@@ -4,6 +4,7 @@
 
 #include "attentive_types.h"
 
+#include <algorithm>
 #include <new>
 #include <stdexcept>
 #include <vector>
@@ -51,7 +52,8 @@ template <class Work> auto guarded(Work work) -> decltype(work()) {
 }
 
 // An R vector. Where R has no memory for it that is std::bad_alloc, not a jump
-// over the engine's frames. Small ones do not pay for that.
+// over the engine's frames. Small ones do not pay for that. All is protected: the
+// handler is code of R, in which an interrupt that waits is a jump.
 inline SEXP new_vector(SEXPTYPE type, Index size) {
   if (size < (Index(1) << 20))
     return Rcpp::unwindProtect([=] { return Rf_allocVector(type, size); });
@@ -59,14 +61,23 @@ inline SEXP new_vector(SEXPTYPE type, Index size) {
     SEXPTYPE type;
     Index size;
   } wanted{type, size};
-  SEXP out = R_tryCatchError(
-      [](void *data) {
-        const auto *it = static_cast<const Wanted *>(data);
-        return Rf_allocVector(it->type, it->size);
-      },
-      &wanted, [](SEXP, void *) { return R_NilValue; }, nullptr);
+  SEXP out = Rcpp::unwindProtect([&] {
+    return R_tryCatchError(
+        [](void *data) {
+          const auto *it = static_cast<const Wanted *>(data);
+          return Rf_allocVector(it->type, it->size);
+        },
+        &wanted, [](SEXP, void *) { return R_NilValue; }, nullptr);
+  });
   if (Rf_isNull(out))
     throw std::bad_alloc();
+  return out;
+}
+
+// Numbers of the engine as an R vector without dims.
+template <class T> Rcpp::NumericVector plain_vector(const Buffer<T> &numbers) {
+  Rcpp::NumericVector out(new_vector(REALSXP, numbers.size()));
+  std::copy_n(numbers.data(), numbers.size(), out.begin());
   return out;
 }
 

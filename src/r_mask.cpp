@@ -27,7 +27,7 @@ SEXP mask_bytes(SEXP mask, std::vector<int> order) {
       return R_NilValue;
     const Buffer<std::uint8_t> bytes =
         doorway::read_array<std::uint8_t>(mask, order, doorway::execution(1));
-    Rcpp::RawVector out(Rcpp::no_init(size));
+    Rcpp::RawVector out(doorway::new_vector(RAWSXP, size));
     std::copy(bytes.data(), bytes.data() + size, RAW(out));
     return out;
   });

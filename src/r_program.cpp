@@ -27,7 +27,7 @@ SEXP as_logical(const MaskValue *mask) {
   if (mask == nullptr)
     return R_NilValue;
   const std::size_t rank = mask->dims.size();
-  Rcpp::LogicalVector out(Rcpp::no_init(mask->data.size()));
+  Rcpp::LogicalVector out(doorway::new_vector(LGLSXP, mask->data.size()));
   Dims at(rank, 0), strides(rank, 1); // strides: in the R array
   for (std::size_t axis = 1; axis < rank; ++axis)
     strides[axis] = strides[axis - 1] * mask->dims[axis - 1];

@@ -149,7 +149,7 @@ inline OptimizerOptions read_optimizer(const Rcpp::List &list) {
 // Functions of R --------------------------------------------------------------------
 
 template <class T> Rcpp::RawVector as_raw(const T *numbers, Index size) {
-  Rcpp::RawVector raw(Rcpp::no_init(size * static_cast<Index>(sizeof(T))));
+  Rcpp::RawVector raw(new_vector(RAWSXP, size * static_cast<Index>(sizeof(T))));
   if (size > 0)
     std::memcpy(RAW(raw), numbers, static_cast<std::size_t>(raw.size()));
   return raw;
