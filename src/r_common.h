@@ -5,6 +5,7 @@
 #include "attentive_types.h"
 
 #include <algorithm>
+#include <climits>
 #include <new>
 #include <stdexcept>
 #include <vector>
@@ -100,6 +101,17 @@ Buffer<T> read_array(SEXP x, const std::vector<int> &order, const Execution &exe
   else
     from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
                       order.data(), out.data(), execution);
+  return out;
+}
+
+// Dims as R has them, whose axes end at 2^31 - 1.
+inline Rcpp::IntegerVector r_dims(const std::vector<Index> &dims) {
+  Rcpp::IntegerVector out(dims.size());
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+    if (dims[axis] > INT_MAX)
+      raise("abort_long_axis");
+    out[static_cast<R_xlen_t>(axis)] = static_cast<int>(dims[axis]);
+  }
   return out;
 }
 

@@ -27,6 +27,7 @@ SEXP as_logical(const MaskValue *mask) {
   if (mask == nullptr)
     return R_NilValue;
   const std::size_t rank = mask->dims.size();
+  const Rcpp::IntegerVector r_dims = doorway::r_dims(mask->dims);
   Rcpp::LogicalVector out(doorway::new_vector(LGLSXP, mask->data.size()));
   Dims at(rank, 0), strides(rank, 1); // strides: in the R array
   for (std::size_t axis = 1; axis < rank; ++axis)
@@ -39,7 +40,7 @@ SEXP as_logical(const MaskValue *mask) {
     for (std::size_t axis = rank; axis-- > 0 && ++at[axis] == mask->dims[axis];)
       at[axis] = 0;
   }
-  out.attr("dim") = Rcpp::IntegerVector(mask->dims.begin(), mask->dims.end());
+  out.attr("dim") = r_dims;
   return out;
 }
 

@@ -151,7 +151,7 @@ template <class T> void read_into(SEXP x, T *place, const Execution &execution) 
 // Row-major numbers as an R array of these dims.
 template <class T>
 Rcpp::NumericVector write_array(const T *numbers, const Dims &dims, const Execution &execution) {
-  Rcpp::NumericVector array = new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
+  Rcpp::NumericVector array = new_array(r_dims(dims));
   to_column_major(numbers, dims.data(), static_cast<int>(dims.size()),
                   natural_order(dims.size()).data(), REAL(array), execution);
   return array;
@@ -187,7 +187,7 @@ inline std::shared_ptr<const NodeFunction> as_function(SEXP functions) {
   function->shape = [=](const std::vector<Dims> &inputs) {
     Rcpp::List dims;
     for (const Dims &input : inputs)
-      dims.push_back(Rcpp::IntegerVector(input.begin(), input.end()));
+      dims.push_back(r_dims(input));
     const std::vector<int> made = Rcpp::as<std::vector<int>>(shape(dims));
     return Dims(made.begin(), made.end());
   };

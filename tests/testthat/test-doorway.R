@@ -1,0 +1,30 @@
+# Between R and the engine: memory, sizes and jumps that the one does not know of the other.
+
+test_that("R's memory that runs out while the engine computes is an error of the package", {
+  skip_if_not("mem.maxVSize" %in% ls(baseenv()), "R cannot be given less memory")
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(c(
+    "suppressPackageStartupMessages(library(attentive))",
+    "x <- numeric(3e6)", # 24 MB
+    "mask <- array(0, c(1e6, 3))",
+    "if (mem.maxVSize(64) != 64) { cat('skip'); quit() }", # R's first limit
+    "filler <- numeric((60 - gc()[2, 2]) * 2^17)", # leaves 4 MB
+    "what <- function(expr) tryCatch({ expr; 'nothing' }, error = function(e) class(e)[[1]])",
+    "cat(what(attentive:::pack_numbers(x, 'float64')), what(attentive:::mask_bytes(mask, 0:1)))"
+  ), script)
+  printed <- run_r(script)
+  skip_if(identical(printed, "skip"), "R has taken more memory already")
+  expect_identical(printed, "attentive_error_memory attentive_error_memory")
+})
+
+test_that("an axis longer than R's arrays can have is an error before anything is written", {
+  plan <- list(
+    values = 2L, masks = 0L, variables = list(), inputs = 0L, outputs = 1L, output_masks = -1L,
+    nodes = list(list(op = "reshape", inputs = 0L, outputs = 1L, numbers = list(target = -1)))
+  )
+  flat <- function(x) program_run(program_create(plan, TRUE), list(x), list(), FALSE, 0, 1L)$outputs[[1]]
+  expect_identical(dim(flat(array(1, c(2, 3, 4)))), c(2L, 12L))
+  expect_error(flat(array(0, c(0, 65536, 65536))), "more than 2\\^31 - 1", class = "attentive_error_shape")
+  expect_error(layer_flatten()(array(0, c(0, 65536, 65536))), "more than 2\\^31 - 1", class = "attentive_error_shape")
+  expect_error(layer_flatten(keras_input(c(65536, 65536))), "more than 2\\^31 - 1", class = "attentive_error_shape")
+})
