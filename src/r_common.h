@@ -8,6 +8,7 @@
 #include <climits>
 #include <new>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "engine/layout.h"
@@ -18,10 +19,28 @@
 namespace attentive {
 namespace doorway {
 
-// Polled on the main thread only. The interrupt is checked inside a top-level
-// context, so that its jump cannot pass through frames of C++.
-inline void check_interrupt(void *) { R_CheckUserInterrupt(); }
-inline bool interrupted() { return R_ToplevelExec(check_interrupt, nullptr) == FALSE; }
+// A jump of R's that waits until the frames of the engine are gone; null: none.
+inline SEXP &waiting_jump() {
+  static SEXP token = nullptr;
+  return token;
+}
+
+// Polled on the main thread only. Where R wants to jump, for an interrupt, a time limit or
+// a handler of these, it has to wait. It is not asked again before it jumped.
+inline bool interrupted() {
+  if (waiting_jump() != nullptr)
+    return true;
+  try {
+    Rcpp::unwindProtect([] {
+      R_CheckUserInterrupt();
+      return R_NilValue;
+    });
+    return false;
+  } catch (const Rcpp::LongjumpException &jump) {
+    waiting_jump() = jump.token;
+    return true;
+  }
+}
 
 inline Execution execution(int threads) {
   Execution e;
@@ -42,7 +61,7 @@ template <class Work> auto guarded(Work work) -> decltype(work()) {
   try {
     return work();
   } catch (const Interrupted &) {
-    throw Rcpp::internal::InterruptedException();
+    throw Rcpp::LongjumpException(std::exchange(waiting_jump(), nullptr));
   } catch (const std::bad_alloc &) {
     raise("abort_memory");
     throw; // not reached

@@ -28,3 +28,20 @@ test_that("an axis longer than R's arrays can have is an error before anything i
   expect_error(layer_flatten()(array(0, c(0, 65536, 65536))), "more than 2\\^31 - 1", class = "attentive_error_shape")
   expect_error(layer_flatten(keras_input(c(65536, 65536))), "more than 2\\^31 - 1", class = "attentive_error_shape")
 })
+
+test_that("a time limit that is reached within a call is the error that R makes of it", {
+  withr::defer(setTimeLimit())
+  layer <- layer_attention()
+  small <- array(sin(1:24), c(2, 3, 4))
+  long <- array(0, c(16, 6000, 64)) # seconds
+  alone <- layer(list(small, small))
+  limited <- function(...) {
+    setTimeLimit(elapsed = 0.2, transient = TRUE)
+    withCallingHandlers(layer(list(long, long)), ...)
+  }
+  expect_error(limited(), "reached elapsed time limit")
+  inner <- NULL
+  expect_error(limited(error = function(e) inner <<- layer(list(small, small), threads = 2)), "reached elapsed time limit")
+  expect_identical(inner, alone)
+  expect_identical(layer(list(small, small)), alone)
+})
