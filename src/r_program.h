@@ -29,8 +29,20 @@ template <class Object> Object &pointee(SEXP pointer) {
   return *Rcpp::XPtr<Object>(pointer).checked_get();
 }
 
+// How many external pointers R has still to finalize, which it does by code of this library.
+inline int &pointers_alive() {
+  static int count = 0;
+  return count;
+}
+
+template <class Object> void finalize(Object *object) {
+  delete object;
+  --pointers_alive();
+}
+
 template <class Object> SEXP as_pointer(std::unique_ptr<Object> object) {
-  return Rcpp::XPtr<Object>(object.release());
+  ++pointers_alive();
+  return Rcpp::XPtr<Object, Rcpp::PreserveStorage, finalize<Object>>(object.release());
 }
 
 inline bool in_use(SEXP program) {

@@ -45,3 +45,30 @@ test_that("a time limit that is reached within a call is the error that R makes 
   expect_identical(inner, alone)
   expect_identical(layer(list(small, small)), alone)
 })
+
+test_that("the library is unloaded with the package, but not while a model is alive", {
+  script <- withr::local_tempfile(fileext = ".R")
+  writeLines(c(
+    "loaded <- function() 'attentive' %in% names(getLoadedDLLs())",
+    "gone <- function() { unloadNamespace('attentive'); invisible(gc()); loaded() }",
+    "made <- function() {",
+    "  input <- attentive::keras_input(3)",
+    "  attentive::keras_model(input, attentive::layer_dense(input, 2))",
+    "}",
+    "x <- matrix(sin(1:12), 4)",
+    "invisible(predict(made(), x))",
+    "cat(gone(), '')", # FALSE
+    "model <- made()",
+    "before <- predict(model, x)",
+    "cat(gone(), '')", # TRUE
+    "invisible(loadNamespace('attentive'))",
+    "cat(identical(predict(model, x), before), '')", # TRUE
+    "unloadNamespace('attentive')",
+    "rm(model)",
+    "invisible(gc())", # finalizes the program, by code that must be there
+    "cat(loaded(), '')", # TRUE
+    "invisible(loadNamespace('attentive'))",
+    "cat(gone())" # FALSE
+  ), script)
+  expect_identical(utils::tail(run_r(script), 1), "FALSE TRUE TRUE TRUE FALSE")
+})
