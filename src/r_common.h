@@ -109,17 +109,39 @@ inline std::vector<Index> dims_of(SEXP x) {
   return std::vector<Index>(first, first + Rf_length(dim));
 }
 
-// The R array x, numeric or logical, as row-major T with its axes in `order`.
+// Gives body() the numbers of x, numeric, integer or logical: a pointer to double or int.
+// They are read where they are: asked for a pointer to write with, R would copy what two
+// arrays share. Those of a sequence it has to make first, which may fail.
+template <class Body> void with_numbers(SEXP x, const Body &body) {
+  const double *reals = nullptr;
+  const int *integers = nullptr;
+  Rcpp::unwindProtect([&] {
+    if (TYPEOF(x) == REALSXP)
+      reals = REAL_RO(x);
+    else
+      integers = TYPEOF(x) == LGLSXP ? LOGICAL_RO(x) : INTEGER_RO(x); // or R's error
+    return R_NilValue;
+  });
+  if (TYPEOF(x) == REALSXP)
+    body(reals);
+  else
+    body(integers);
+}
+
+// The R array x as row-major T at `place`, with its axes in `order`.
+template <class T>
+void read_into(SEXP x, const std::vector<int> &order, T *place, const Execution &execution) {
+  const std::vector<Index> dims = dims_of(x);
+  with_numbers(x, [&](const auto *numbers) {
+    from_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), place,
+                      execution);
+  });
+}
+
 template <class T>
 Buffer<T> read_array(SEXP x, const std::vector<int> &order, const Execution &execution) {
-  const std::vector<Index> dims = dims_of(x);
   Buffer<T> out(Rf_xlength(x));
-  const int rank = static_cast<int>(dims.size());
-  if (TYPEOF(x) == REALSXP)
-    from_column_major(REAL(x), dims.data(), rank, order.data(), out.data(), execution);
-  else
-    from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
-                      order.data(), out.data(), execution);
+  read_into(x, order, out.data(), execution);
   return out;
 }
 
@@ -154,7 +176,7 @@ inline Rcpp::NumericVector new_array(const Rcpp::IntegerVector &dims) {
 }
 
 template <class T> const T *raw_numbers(SEXP raw) {
-  return Rf_isNull(raw) ? nullptr : reinterpret_cast<const T *>(RAW(raw));
+  return Rf_isNull(raw) ? nullptr : reinterpret_cast<const T *>(RAW_RO(raw));
 }
 
 } // namespace doorway

@@ -148,16 +148,9 @@ private:
   Rcpp::List held_;
 };
 
-// The R array x, numeric, integer or logical, as row-major T at `place`.
+// The R array x with its axes as they are.
 template <class T> void read_into(SEXP x, T *place, const Execution &execution) {
-  const std::vector<Index> dims = dims_of(x);
-  const std::vector<int> order = natural_order(dims.size());
-  const int rank = static_cast<int>(dims.size());
-  if (TYPEOF(x) == REALSXP)
-    from_column_major(REAL(x), dims.data(), rank, order.data(), place, execution);
-  else
-    from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
-                      order.data(), place, execution);
+  read_into(x, natural_order(dims_of(x).size()), place, execution);
 }
 
 // Row-major numbers as an R array of these dims.
@@ -174,10 +167,8 @@ inline Rcpp::NumericVector as_r_array(const Array &array) {
   return write_array(array.data.data(), array.dims, execution(1));
 }
 inline Array as_array(SEXP x) {
-  const Rcpp::NumericVector numbers(x);
-  Array array{dims_of(x), Buffer<double>(numbers.size())};
-  from_column_major(REAL(numbers), array.dims.data(), static_cast<int>(array.dims.size()),
-                    natural_order(array.dims.size()).data(), array.data.data(), execution(1));
+  Array array{dims_of(x), Buffer<double>(Rf_xlength(x))};
+  read_into(x, array.data.data(), execution(1));
   return array;
 }
 
@@ -256,11 +247,16 @@ template <class T> std::vector<Index> as_rows(SEXP rows, const Dataset<T> &datas
       result.push_back(i);
     return result;
   }
-  for (double row : Rcpp::as<std::vector<double>>(rows)) {
-    if (!(row >= 1 && row <= static_cast<double>(samples)))
-      Rcpp::stop("There is no row %g in the data.", row);
-    result.push_back(static_cast<Index>(row) - 1);
-  }
+  const R_xlen_t count = Rf_xlength(rows);
+  result.reserve(static_cast<std::size_t>(count));
+  with_numbers(rows, [&](const auto *numbers) {
+    for (R_xlen_t i = 0; i < count; ++i) {
+      const double row = static_cast<double>(numbers[i]);
+      if (!(row >= 1 && row <= static_cast<double>(samples)))
+        Rcpp::stop("There is no row %g in the data.", row);
+      result.push_back(static_cast<Index>(row) - 1);
+    }
+  });
   return result;
 }
 

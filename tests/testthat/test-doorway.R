@@ -72,3 +72,20 @@ test_that("the library is unloaded with the package, but not while a model is al
   ), script)
   expect_identical(utils::tail(run_r(script), 1), "FALSE TRUE TRUE TRUE FALSE")
 })
+
+test_that("numbers of every kind are read, and shared ones are not copied", {
+  twice <- function(x) op_multiply(x, 2)
+  x <- array(sin(1:4000), c(20, 200))
+  expect_identical(as.vector(twice(1:100)), 2 * 1:100) # a sequence that R has not made yet
+  whole <- array(1:4000, c(20, 200))
+  expect_identical(twice(whole), whole * 2)
+  expect_identical(twice(x > 0), (x > 0) * 2)
+  flat <- sin(1:4000)
+  dims <- flat
+  dim(dims) <- c(20, 200) # the same numbers behind another dim
+  expect_identical(twice(dims), x * 2)
+  expect_identical(flat, as.vector(x))
+  model <- linear_model(4)
+  rows <- matrix(sin(1:40), 10)
+  expect_identical(predict(model, rows, steps = 2, batch_size = 3), predict(model, rows)[1:6, , drop = FALSE])
+})
