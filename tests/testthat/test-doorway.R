@@ -73,7 +73,7 @@ test_that("the library is unloaded with the package, but not while a model is al
   expect_identical(utils::tail(run_r(script), 1), "FALSE TRUE TRUE TRUE FALSE")
 })
 
-test_that("numbers of every kind are read, and shared ones are not copied", {
+test_that("numbers of every kind are read, and shared ones are left alone", {
   twice <- function(x) op_multiply(x, 2)
   x <- array(sin(1:4000), c(20, 200))
   expect_identical(as.vector(twice(1:100)), 2 * 1:100) # a sequence that R has not made yet
