@@ -17,8 +17,8 @@ engine_set_instructions <- function(name) {
     .Call(`_attentive_engine_set_instructions`, name)
 }
 
-engine_stop_threads <- function() {
-    invisible(.Call(`_attentive_engine_stop_threads`))
+engine_close <- function() {
+    .Call(`_attentive_engine_close`)
 }
 
 mask_bytes <- function(mask, order) {

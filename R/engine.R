@@ -96,6 +96,7 @@ read_threads <- function(environment = Sys.getenv(), arguments = commandArgs()) 
 }
 
 .onUnload <- function(libpath) {
-  engine_stop_threads()
-  library.dynam.unload("attentive", libpath)
+  gc() # finalizes what nobody holds any more
+  # The finalizers of other models are code of the library: it has to stay for them. It is used again when the package is loaded again.
+  if (engine_close()) library.dynam.unload("attentive", libpath)
 }

@@ -37,6 +37,20 @@ abort_memory <- function() {
   )
 }
 
+# Called by the doorway, too, where a result would have an axis that R's arrays cannot have.
+abort_long_axis <- function(call = NULL) {
+  abort_attentive("shape", "The result would have an axis of more than 2^31 - 1, which an array of R cannot have.",
+    hint = "Leave the axes apart, or compute it in parts.", call = call
+  )
+}
+
+# Called by the doorway where a function of R that runs within a step, or another call of the model, begins one.
+abort_nested_step <- function() {
+  abort_attentive("state", "A step of training cannot begin while the same model computes.",
+    hint = "Functions that the model calls may use it as it is; callbacks come between two steps and may train it."
+  )
+}
+
 # What came, in a few words.
 describe <- function(x) {
   if (is.null(x)) return("NULL")

@@ -42,7 +42,9 @@ layer_build.flatten <- function(self, shapes, call = NULL) {
 
 layer_output_shape.flatten <- function(self, shapes, call = NULL) {
   shape <- shapes[[1L]]
-  as.integer(c(shape[[1L]], prod(shape[-1L])))
+  size <- prod(shape[-1L])
+  if (isTRUE(size > .Machine$integer.max)) abort_long_axis(call)
+  as.integer(c(shape[[1L]], size))
 }
 
 layer_emit.flatten <- function(self, builder, inputs, arguments) {

@@ -66,12 +66,13 @@ BEGIN_RCPP
     return rcpp_result_gen;
 END_RCPP
 }
-// engine_stop_threads
-void engine_stop_threads();
-RcppExport SEXP _attentive_engine_stop_threads() {
+// engine_close
+bool engine_close();
+RcppExport SEXP _attentive_engine_close() {
 BEGIN_RCPP
-    engine_stop_threads();
-    return R_NilValue;
+    Rcpp::RObject rcpp_result_gen;
+    rcpp_result_gen = Rcpp::wrap(engine_close());
+    return rcpp_result_gen;
 END_RCPP
 }
 // mask_bytes
@@ -385,7 +386,7 @@ static const R_CallMethodDef CallEntries[] = {
     {"_attentive_engine_multi_head_gradients", (DL_FUNC) &_attentive_engine_multi_head_gradients, 10},
     {"_attentive_engine_settings", (DL_FUNC) &_attentive_engine_settings, 0},
     {"_attentive_engine_set_instructions", (DL_FUNC) &_attentive_engine_set_instructions, 1},
-    {"_attentive_engine_stop_threads", (DL_FUNC) &_attentive_engine_stop_threads, 0},
+    {"_attentive_engine_close", (DL_FUNC) &_attentive_engine_close, 0},
     {"_attentive_mask_bytes", (DL_FUNC) &_attentive_mask_bytes, 2},
     {"_attentive_pointer_alive", (DL_FUNC) &_attentive_pointer_alive, 1},
     {"_attentive_program_create", (DL_FUNC) &_attentive_program_create, 2},

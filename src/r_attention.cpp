@@ -151,8 +151,7 @@ public:
   Rcpp::List finish() const {
     Rcpp::List out(static_cast<R_xlen_t>(buffers_.size()));
     for (std::size_t i = 0; i < buffers_.size(); ++i)
-      out[static_cast<R_xlen_t>(i)] =
-          Rcpp::NumericVector(buffers_[i].data(), buffers_[i].data() + buffers_[i].size());
+      out[static_cast<R_xlen_t>(i)] = doorway::plain_vector(buffers_[i]);
     return out;
   }
 

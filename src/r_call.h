@@ -175,7 +175,7 @@ Rcpp::NumericVector as_r_array(const T *numbers, const std::vector<Index> &dims,
                                std::vector<int> order, const Execution &execution) {
   while (order.size() < dims.size())
     order.push_back(static_cast<int>(order.size()));
-  Rcpp::NumericVector array = new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
+  Rcpp::NumericVector array = new_array(r_dims(dims));
   to_column_major(numbers, dims.data(), static_cast<int>(dims.size()),
                   fill_order(order, dims.size()).data(), REAL(array), execution);
   return array;

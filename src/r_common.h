@@ -4,8 +4,11 @@
 
 #include "attentive_types.h"
 
+#include <algorithm>
+#include <climits>
 #include <new>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "engine/layout.h"
@@ -16,10 +19,28 @@
 namespace attentive {
 namespace doorway {
 
-// Polled on the main thread only. The interrupt is checked inside a top-level
-// context, so that its jump cannot pass through frames of C++.
-inline void check_interrupt(void *) { R_CheckUserInterrupt(); }
-inline bool interrupted() { return R_ToplevelExec(check_interrupt, nullptr) == FALSE; }
+// A jump of R's that waits until the frames of the engine are gone; null: none.
+inline SEXP &waiting_jump() {
+  static SEXP token = nullptr;
+  return token;
+}
+
+// Polled on the main thread only. Where R wants to jump, for an interrupt, a time limit or
+// a handler of these, it has to wait. It is not asked again before it jumped.
+inline bool interrupted() {
+  if (waiting_jump() != nullptr)
+    return true;
+  try {
+    Rcpp::unwindProtect([] {
+      R_CheckUserInterrupt();
+      return R_NilValue;
+    });
+    return false;
+  } catch (const Rcpp::LongjumpException &jump) {
+    waiting_jump() = jump.token;
+    return true;
+  }
+}
 
 inline Execution execution(int threads) {
   Execution e;
@@ -28,10 +49,10 @@ inline Execution execution(int threads) {
   return e;
 }
 
-// The classed error of R's side; the jump waits for the frames of C++.
-inline void abort_memory() {
-  const Rcpp::Function abort = Rcpp::Environment::namespace_env("attentive")["abort_memory"];
-  abort();
+// A classed error, by this function of R's side; the jump waits for the frames of C++.
+inline void raise(const char *abort) {
+  const Rcpp::Function function = Rcpp::Environment::namespace_env("attentive")[abort];
+  function();
 }
 
 // Runs work(); what the engine throws becomes an R condition after all frames
@@ -40,18 +61,19 @@ template <class Work> auto guarded(Work work) -> decltype(work()) {
   try {
     return work();
   } catch (const Interrupted &) {
-    throw Rcpp::internal::InterruptedException();
+    throw Rcpp::LongjumpException(std::exchange(waiting_jump(), nullptr));
   } catch (const std::bad_alloc &) {
-    abort_memory();
+    raise("abort_memory");
     throw; // not reached
   } catch (const std::length_error &) { // a size beyond the address space
-    abort_memory();
+    raise("abort_memory");
     throw;
   }
 }
 
 // An R vector. Where R has no memory for it that is std::bad_alloc, not a jump
-// over the engine's frames. Small ones do not pay for that.
+// over the engine's frames. Small ones do not pay for that. All is protected: the
+// handler is code of R, in which an interrupt that waits is a jump.
 inline SEXP new_vector(SEXPTYPE type, Index size) {
   if (size < (Index(1) << 20))
     return Rcpp::unwindProtect([=] { return Rf_allocVector(type, size); });
@@ -59,14 +81,23 @@ inline SEXP new_vector(SEXPTYPE type, Index size) {
     SEXPTYPE type;
     Index size;
   } wanted{type, size};
-  SEXP out = R_tryCatchError(
-      [](void *data) {
-        const auto *it = static_cast<const Wanted *>(data);
-        return Rf_allocVector(it->type, it->size);
-      },
-      &wanted, [](SEXP, void *) { return R_NilValue; }, nullptr);
+  SEXP out = Rcpp::unwindProtect([&] {
+    return R_tryCatchError(
+        [](void *data) {
+          const auto *it = static_cast<const Wanted *>(data);
+          return Rf_allocVector(it->type, it->size);
+        },
+        &wanted, [](SEXP, void *) { return R_NilValue; }, nullptr);
+  });
   if (Rf_isNull(out))
     throw std::bad_alloc();
+  return out;
+}
+
+// Numbers of the engine as an R vector without dims.
+template <class T> Rcpp::NumericVector plain_vector(const Buffer<T> &numbers) {
+  Rcpp::NumericVector out(new_vector(REALSXP, numbers.size()));
+  std::copy_n(numbers.data(), numbers.size(), out.begin());
   return out;
 }
 
@@ -78,17 +109,50 @@ inline std::vector<Index> dims_of(SEXP x) {
   return std::vector<Index>(first, first + Rf_length(dim));
 }
 
-// The R array x, numeric or logical, as row-major T with its axes in `order`.
+// Gives body() the numbers of x, numeric, integer or logical: a pointer to double or int.
+// They are read where they are: asked for a pointer to write with, R would copy what two
+// arrays share. Those of a sequence it has to make first, which may fail.
+template <class Body> void with_numbers(SEXP x, const Body &body) {
+  const double *reals = nullptr;
+  const int *integers = nullptr;
+  Rcpp::unwindProtect([&] {
+    if (TYPEOF(x) == REALSXP)
+      reals = REAL_RO(x);
+    else
+      integers = TYPEOF(x) == LGLSXP ? LOGICAL_RO(x) : INTEGER_RO(x); // or R's error
+    return R_NilValue;
+  });
+  if (TYPEOF(x) == REALSXP)
+    body(reals);
+  else
+    body(integers);
+}
+
+// The R array x as row-major T at `place`, with its axes in `order`.
+template <class T>
+void read_into(SEXP x, const std::vector<int> &order, T *place, const Execution &execution) {
+  const std::vector<Index> dims = dims_of(x);
+  with_numbers(x, [&](const auto *numbers) {
+    from_column_major(numbers, dims.data(), static_cast<int>(dims.size()), order.data(), place,
+                      execution);
+  });
+}
+
 template <class T>
 Buffer<T> read_array(SEXP x, const std::vector<int> &order, const Execution &execution) {
-  const std::vector<Index> dims = dims_of(x);
   Buffer<T> out(Rf_xlength(x));
-  const int rank = static_cast<int>(dims.size());
-  if (TYPEOF(x) == REALSXP)
-    from_column_major(REAL(x), dims.data(), rank, order.data(), out.data(), execution);
-  else
-    from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
-                      order.data(), out.data(), execution);
+  read_into(x, order, out.data(), execution);
+  return out;
+}
+
+// Dims as R has them, whose axes end at 2^31 - 1.
+inline Rcpp::IntegerVector r_dims(const std::vector<Index> &dims) {
+  Rcpp::IntegerVector out(dims.size());
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) {
+    if (dims[axis] > INT_MAX)
+      raise("abort_long_axis");
+    out[static_cast<R_xlen_t>(axis)] = static_cast<int>(dims[axis]);
+  }
   return out;
 }
 
@@ -112,7 +176,7 @@ inline Rcpp::NumericVector new_array(const Rcpp::IntegerVector &dims) {
 }
 
 template <class T> const T *raw_numbers(SEXP raw) {
-  return Rf_isNull(raw) ? nullptr : reinterpret_cast<const T *>(RAW(raw));
+  return Rf_isNull(raw) ? nullptr : reinterpret_cast<const T *>(RAW_RO(raw));
 }
 
 } // namespace doorway

@@ -1,5 +1,5 @@
 // The engine's settings: instruction set and threads.
-#include "r_common.h"
+#include "r_program.h"
 
 #include "engine/cpu.h"
 
@@ -24,9 +24,10 @@ bool engine_set_instructions(std::string name) {
   }
 }
 
-// Before the library is unloaded.
+// Before the library is unloaded; TRUE where it may be.
 // [[Rcpp::export(rng = false)]]
-void engine_stop_threads() {
+bool engine_close() {
   attentive::shutdown_threads();
   attentive::release_kept_memory();
+  return attentive::doorway::pointers_alive() == 0;
 }

@@ -20,14 +20,14 @@ template <class S> bool only_zero_and_one(const S *x, R_xlen_t size) {
 SEXP mask_bytes(SEXP mask, std::vector<int> order) {
   return doorway::guarded([&]() -> SEXP {
     const R_xlen_t size = Rf_xlength(mask);
-    const bool valid = TYPEOF(mask) == REALSXP  ? only_zero_and_one(REAL(mask), size)
-                       : TYPEOF(mask) == LGLSXP ? only_zero_and_one(LOGICAL(mask), size)
-                                                : only_zero_and_one(INTEGER(mask), size);
+    bool valid = false;
+    doorway::with_numbers(mask,
+                          [&](const auto *numbers) { valid = only_zero_and_one(numbers, size); });
     if (!valid)
       return R_NilValue;
     const Buffer<std::uint8_t> bytes =
         doorway::read_array<std::uint8_t>(mask, order, doorway::execution(1));
-    Rcpp::RawVector out(Rcpp::no_init(size));
+    Rcpp::RawVector out(doorway::new_vector(RAWSXP, size));
     std::copy(bytes.data(), bytes.data() + size, RAW(out));
     return out;
   });

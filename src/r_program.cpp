@@ -27,7 +27,8 @@ SEXP as_logical(const MaskValue *mask) {
   if (mask == nullptr)
     return R_NilValue;
   const std::size_t rank = mask->dims.size();
-  Rcpp::LogicalVector out(Rcpp::no_init(mask->data.size()));
+  const Rcpp::IntegerVector r_dims = doorway::r_dims(mask->dims);
+  Rcpp::LogicalVector out(doorway::new_vector(LGLSXP, mask->data.size()));
   Dims at(rank, 0), strides(rank, 1); // strides: in the R array
   for (std::size_t axis = 1; axis < rank; ++axis)
     strides[axis] = strides[axis - 1] * mask->dims[axis - 1];
@@ -39,7 +40,7 @@ SEXP as_logical(const MaskValue *mask) {
     for (std::size_t axis = rank; axis-- > 0 && ++at[axis] == mask->dims[axis];)
       at[axis] = 0;
   }
-  out.attr("dim") = Rcpp::IntegerVector(mask->dims.begin(), mask->dims.end());
+  out.attr("dim") = r_dims;
   return out;
 }
 
@@ -180,11 +181,9 @@ SEXP program_create(Rcpp::List plan, bool float64) {
 Rcpp::List program_run(SEXP program, Rcpp::List inputs, Rcpp::List variables, bool training,
                        double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          return run_on_arrays(p, inputs, variables, training, call, doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      return run_on_arrays(p, inputs, variables, training, call, doorway::execution(threads));
+    });
   });
 }
 
@@ -192,12 +191,9 @@ Rcpp::List program_run(SEXP program, Rcpp::List inputs, Rcpp::List variables, bo
 Rcpp::List program_gradients(SEXP program, Rcpp::List inputs, Rcpp::List upstream,
                              Rcpp::List variables, bool training, double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          return gradients(p, inputs, upstream, variables, training, call,
-                           doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      return gradients(p, inputs, upstream, variables, training, call, doorway::execution(threads));
+    });
   });
 }
 
@@ -214,13 +210,11 @@ SEXP dataset_create(Rcpp::List arrays, bool float64, int threads) {
 Rcpp::List program_predict(SEXP program, SEXP dataset, SEXP rows, int batch_size,
                            Rcpp::List variables, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          const auto &data = std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
-          return predict(p, data, doorway::as_rows(rows, data), batch_size, variables,
-                         doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      const auto &data = std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset));
+      return predict(p, data, doorway::as_rows(rows, data), batch_size, variables,
+                     doorway::execution(threads));
+    });
   });
 }

@@ -13,8 +13,15 @@
 namespace attentive {
 namespace doorway {
 
+// A program, and whether a call computes with it at this moment.
+template <class T> struct KeptProgram {
+  explicit KeptProgram(const ProgramPlan &plan) : program(plan) {}
+  Program<T> program;
+  bool in_use = false;
+};
+
 // One of the two precisions; std::visit() finds out which.
-using AnyProgram = std::variant<Program<float>, Program<double>>;
+using AnyProgram = std::variant<KeptProgram<float>, KeptProgram<double>>;
 using AnyDataset = std::variant<Dataset<float>, Dataset<double>>;
 
 // Pointers are null after readRDS() and in another session: R asks pointer_alive() first.
@@ -22,8 +29,47 @@ template <class Object> Object &pointee(SEXP pointer) {
   return *Rcpp::XPtr<Object>(pointer).checked_get();
 }
 
+// How many external pointers R has still to finalize, which it does by code of this library.
+inline int &pointers_alive() {
+  static int count = 0;
+  return count;
+}
+
+template <class Object> void finalize(Object *object) {
+  delete object;
+  --pointers_alive();
+}
+
 template <class Object> SEXP as_pointer(std::unique_ptr<Object> object) {
-  return Rcpp::XPtr<Object>(object.release());
+  ++pointers_alive();
+  return Rcpp::XPtr<Object, Rcpp::PreserveStorage, finalize<Object>>(object.release());
+}
+
+inline bool in_use(SEXP program) {
+  return std::visit([](const auto &kept) { return kept.in_use; }, pointee<AnyProgram>(program));
+}
+
+// Gives work() the program. A function of R that runs within a call (a metric, a
+// regularizer, one in a layer) may call the same model: a program computes one thing at a
+// time, so that the inner call gets one of its own, made by the same plan.
+template <class Work> auto with_program(SEXP pointer, Work work) {
+  struct Use {
+    explicit Use(bool &is_used) : used(is_used) { used = true; }
+    ~Use() { used = false; }
+    Use(const Use &) = delete;
+    Use &operator=(const Use &) = delete;
+    bool &used;
+  };
+  return std::visit(
+      [&](auto &kept) {
+        if (kept.in_use) {
+          auto own = std::make_unique<std::decay_t<decltype(kept)>>(kept.program.plan());
+          return work(own->program);
+        }
+        const Use use(kept.in_use);
+        return work(kept.program);
+      },
+      pointee<AnyProgram>(pointer));
 }
 
 // An entry of a list, NULL where it is missing.
@@ -102,22 +148,15 @@ private:
   Rcpp::List held_;
 };
 
-// The R array x, numeric, integer or logical, as row-major T at `place`.
+// The R array x with its axes as they are.
 template <class T> void read_into(SEXP x, T *place, const Execution &execution) {
-  const std::vector<Index> dims = dims_of(x);
-  const std::vector<int> order = natural_order(dims.size());
-  const int rank = static_cast<int>(dims.size());
-  if (TYPEOF(x) == REALSXP)
-    from_column_major(REAL(x), dims.data(), rank, order.data(), place, execution);
-  else
-    from_column_major(TYPEOF(x) == LGLSXP ? LOGICAL(x) : INTEGER(x), dims.data(), rank,
-                      order.data(), place, execution);
+  read_into(x, natural_order(dims_of(x).size()), place, execution);
 }
 
 // Row-major numbers as an R array of these dims.
 template <class T>
 Rcpp::NumericVector write_array(const T *numbers, const Dims &dims, const Execution &execution) {
-  Rcpp::NumericVector array = new_array(Rcpp::IntegerVector(dims.begin(), dims.end()));
+  Rcpp::NumericVector array = new_array(r_dims(dims));
   to_column_major(numbers, dims.data(), static_cast<int>(dims.size()),
                   natural_order(dims.size()).data(), REAL(array), execution);
   return array;
@@ -128,10 +167,8 @@ inline Rcpp::NumericVector as_r_array(const Array &array) {
   return write_array(array.data.data(), array.dims, execution(1));
 }
 inline Array as_array(SEXP x) {
-  const Rcpp::NumericVector numbers(x);
-  Array array{dims_of(x), Buffer<double>(numbers.size())};
-  from_column_major(REAL(numbers), array.dims.data(), static_cast<int>(array.dims.size()),
-                    natural_order(array.dims.size()).data(), array.data.data(), execution(1));
+  Array array{dims_of(x), Buffer<double>(Rf_xlength(x))};
+  read_into(x, array.data.data(), execution(1));
   return array;
 }
 
@@ -153,7 +190,7 @@ inline std::shared_ptr<const NodeFunction> as_function(SEXP functions) {
   function->shape = [=](const std::vector<Dims> &inputs) {
     Rcpp::List dims;
     for (const Dims &input : inputs)
-      dims.push_back(Rcpp::IntegerVector(input.begin(), input.end()));
+      dims.push_back(r_dims(input));
     const std::vector<int> made = Rcpp::as<std::vector<int>>(shape(dims));
     return Dims(made.begin(), made.end());
   };
@@ -210,11 +247,16 @@ template <class T> std::vector<Index> as_rows(SEXP rows, const Dataset<T> &datas
       result.push_back(i);
     return result;
   }
-  for (double row : Rcpp::as<std::vector<double>>(rows)) {
-    if (!(row >= 1 && row <= static_cast<double>(samples)))
-      Rcpp::stop("There is no row %g in the data.", row);
-    result.push_back(static_cast<Index>(row) - 1);
-  }
+  const R_xlen_t count = Rf_xlength(rows);
+  result.reserve(static_cast<std::size_t>(count));
+  with_numbers(rows, [&](const auto *numbers) {
+    for (R_xlen_t i = 0; i < count; ++i) {
+      const double row = static_cast<double>(numbers[i]);
+      if (!(row >= 1 && row <= static_cast<double>(samples)))
+        Rcpp::stop("There is no row %g in the data.", row);
+      result.push_back(static_cast<Index>(row) - 1);
+    }
+  });
   return result;
 }
 

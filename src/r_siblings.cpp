@@ -84,11 +84,10 @@ Rcpp::List gradients(bool dot, const doorway::Call &call, SEXP query, SEXP value
                                    d_scores.data(), to, {d_scale.data(), &d_inside, &d_outside},
                                    execution);
 
-  Rcpp::List d_weights = Rcpp::List::create(
-      Rcpp::Named("scale") =
-          Rcpp::NumericVector(d_scale.data(), d_scale.data() + d_scale.size()),
-      Rcpp::Named("inside") = static_cast<double>(d_inside),
-      Rcpp::Named("outside") = static_cast<double>(d_outside));
+  Rcpp::List d_weights =
+      Rcpp::List::create(Rcpp::Named("scale") = doorway::plain_vector(d_scale),
+                         Rcpp::Named("inside") = static_cast<double>(d_inside),
+                         Rcpp::Named("outside") = static_cast<double>(d_outside));
   return Rcpp::List::create(
       Rcpp::Named("output") = out,
       Rcpp::Named("inputs") = d_inputs.finish(query, value, key, has_key, call, execution),

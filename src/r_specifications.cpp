@@ -110,7 +110,11 @@ void fill(const Rcpp::List &config, const Shape &shape, attentive::RandomSource 
 }
 
 template <class T> T *numbers_of(SEXP values) {
-  void *data = TYPEOF(values) == RAWSXP ? static_cast<void *>(RAW(values)) : REAL(values);
+  void *data = nullptr;
+  Rcpp::unwindProtect([&] { // what is shared may be copied for it
+    data = TYPEOF(values) == RAWSXP ? static_cast<void *>(RAW(values)) : REAL(values);
+    return R_NilValue;
+  });
   return static_cast<T *>(data);
 }
 
@@ -137,6 +141,11 @@ struct Numbers {
     return reversed || float64 ? body(numbers_of<double>(values)) : body(numbers_of<float>(values));
   }
 };
+
+// A lack of memory unwinds what is alive here, too.
+SEXP copy_of(SEXP x) {
+  return Rcpp::unwindProtect([=] { return Rf_duplicate(x); });
+}
 
 attentive::ElementPenalty as_element_penalty(const Rcpp::List &config) {
   return {number(config, "l1"), number(config, "l2")};
@@ -198,7 +207,7 @@ double penalty_value(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool 
 // [[Rcpp::export(rng = false)]]
 SEXP penalty_gradient(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool float64) {
   const Numbers numbers(x, shape, float64);
-  Rcpp::Shield<SEXP> gradient(Rf_duplicate(x));
+  Rcpp::Shield<SEXP> gradient(copy_of(x));
   const bool orthogonal = Rcpp::as<bool>(config["orthogonal"]);
   attentive::doorway::guarded([&] {
     numbers.visit([&](auto *values) {
@@ -219,7 +228,7 @@ SEXP penalty_gradient(Rcpp::List config, SEXP x, Rcpp::NumericVector shape, bool
 
 // [[Rcpp::export(rng = false)]]
 SEXP constrain_values(Rcpp::List config, SEXP w, Rcpp::NumericVector shape, bool float64) {
-  Rcpp::Shield<SEXP> result(Rf_duplicate(w));
+  Rcpp::Shield<SEXP> result(copy_of(w));
   const Numbers numbers(result, shape, float64);
   if (Rcpp::as<bool>(config["nonneg"])) {
     numbers.visit([&](auto *values) { attentive::constrain_non_negative(values, numbers.size()); });

@@ -22,7 +22,6 @@
 //                  function(raw) that gives the new bytes
 //   decayed      for each variable whether weight decay applies; all where it is missing
 //   optimizer    list(kind =, options): see below; NULL where nothing is trained
-//   outputs      FALSE; TRUE: each step gives the model's outputs back, for metrics in R
 //   stop_on_nan  FALSE; TRUE: a step whose loss is not finite changes nothing
 // Missing or NULL entries mean the default. Names of options are Keras's:
 //
@@ -87,7 +86,6 @@
 //     metrics    for each metric c(sum, weight), or its other sums
 //     finite     whether the total loss is
 //     updated    FALSE where stop_on_nan held the update back
-//     outputs    list of arrays, where the plan asks for them
 //   The states add up over batches; the value is sum / weight.
 // test_step(program, training, dataset, columns, rows, batch_size, variables, threads)
 //   the same without backward pass and update, over all rows in batches; without `updated`
@@ -157,19 +155,11 @@ Rcpp::List as_states(const std::vector<State> &states) {
   return list;
 }
 
-template <class T> SEXP outputs_of(Program<T> &program, const Execution &execution) {
-  Rcpp::List outputs;
-  for (std::size_t i = 0; i < program.plan().outputs.size(); ++i)
-    outputs.push_back(
-        doorway::write_array(program.output(i).data.data(), program.output(i).dims, execution));
-  return outputs;
-}
-
-Rcpp::List as_result(const StepResult &result, bool updated, SEXP outputs) {
+Rcpp::List as_result(const StepResult &result, bool updated) {
   return Rcpp::List::create(
       Rcpp::Named("loss") = as_state(result.loss), Rcpp::Named("losses") = as_states(result.losses),
       Rcpp::Named("metrics") = Rcpp::wrap(result.metrics), Rcpp::Named("finite") = result.finite,
-      Rcpp::Named("updated") = updated, Rcpp::Named("outputs") = outputs);
+      Rcpp::Named("updated") = updated);
 }
 
 template <class T>
@@ -190,12 +180,8 @@ Rcpp::List train(Program<T> &program, const doorway::TrainingHandle<T> &training
     result = compute_step(program, training.plan, dataset, columns, picked.data(),
                           static_cast<Index>(picked.size()), true);
   }
-  SEXP outputs = R_NilValue;
-  if (training.gives_outputs)
-    outputs = outputs_of(program, execution);
-  const Rcpp::RObject held(outputs);
   const bool updated = result.finite || !training.plan.stop_on_nan;
-  const Rcpp::List answer = as_result(result, updated, outputs);
+  const Rcpp::List answer = as_result(result, updated);
   if (updated)
     update(training, run.weights, variables, slots, step, learning_rate);
   return answer;
@@ -210,10 +196,7 @@ Rcpp::List test(Program<T> &program, const doorway::TrainingHandle<T> &training,
   program.run().execution = execution;
   const StepResult result = evaluate_rows(program, training.plan, dataset, columns,
                                           doorway::as_rows(rows, dataset), batch_size);
-  Rcpp::RObject outputs;
-  if (training.gives_outputs)
-    outputs = outputs_of(program, execution);
-  return as_result(result, false, outputs);
+  return as_result(result, false);
 }
 
 } // namespace
@@ -238,17 +221,16 @@ Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List c
                          Rcpp::List variables, Rcpp::List slots, double step, double learning_rate,
                          double call, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          return train(p,
-                       std::get<doorway::TrainingHandle<T>>(
-                           doorway::pointee<doorway::AnyTraining>(training)),
-                       std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                       doorway::read_columns(columns), rows, variables, slots, step, learning_rate,
-                       call, doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    if (doorway::in_use(program))
+      doorway::raise("abort_nested_step");
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      return train(
+          p, std::get<doorway::TrainingHandle<T>>(doorway::pointee<doorway::AnyTraining>(training)),
+          std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
+          doorway::read_columns(columns), rows, variables, slots, step, learning_rate, call,
+          doorway::execution(threads));
+    });
   });
 }
 
@@ -256,16 +238,12 @@ Rcpp::List training_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List c
 Rcpp::List test_step(SEXP program, SEXP training, SEXP dataset, Rcpp::List columns, SEXP rows,
                      int batch_size, Rcpp::List variables, int threads) {
   return doorway::guarded([&] {
-    return std::visit(
-        [&](auto &p) {
-          using T = typename std::decay_t<decltype(p)>::Number;
-          return test(p,
-                      std::get<doorway::TrainingHandle<T>>(
-                          doorway::pointee<doorway::AnyTraining>(training)),
-                      std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
-                      doorway::read_columns(columns), rows, batch_size, variables,
-                      doorway::execution(threads));
-        },
-        doorway::pointee<doorway::AnyProgram>(program));
+    return doorway::with_program(program, [&](auto &p) {
+      using T = typename std::decay_t<decltype(p)>::Number;
+      return test(
+          p, std::get<doorway::TrainingHandle<T>>(doorway::pointee<doorway::AnyTraining>(training)),
+          std::get<Dataset<T>>(doorway::pointee<doorway::AnyDataset>(dataset)),
+          doorway::read_columns(columns), rows, batch_size, variables, doorway::execution(threads));
+    });
   });
 }

@@ -15,8 +15,7 @@ namespace doorway {
 
 template <class T> struct TrainingHandle {
   TrainingPlan<T> plan;
-  bool trains = false; // there is an optimizer
-  bool gives_outputs = false;
+  bool trains = false;        // there is an optimizer
   bool r_constraints = false; // a constraint may fail
 };
 using AnyTraining = std::variant<TrainingHandle<float>, TrainingHandle<double>>;
@@ -150,7 +149,7 @@ inline OptimizerOptions read_optimizer(const Rcpp::List &list) {
 // Functions of R --------------------------------------------------------------------
 
 template <class T> Rcpp::RawVector as_raw(const T *numbers, Index size) {
-  Rcpp::RawVector raw(Rcpp::no_init(size * static_cast<Index>(sizeof(T))));
+  Rcpp::RawVector raw(new_vector(RAWSXP, size * static_cast<Index>(sizeof(T))));
   if (size > 0)
     std::memcpy(RAW(raw), numbers, static_cast<std::size_t>(raw.size()));
   return raw;
@@ -173,20 +172,19 @@ template <class T> typename Hooks<T>::Loss loss_hook(const Rcpp::List &list) {
     const Execution execution = doorway::execution(1);
     const Rcpp::NumericVector y = write_array(target.data.data(), target.dims, execution);
     const Rcpp::NumericVector p = write_array(prediction.data.data(), prediction.dims, execution);
-    const Rcpp::NumericVector result = fun(y, p);
-    if (result.size() != prediction.dims[0])
+    const Array result = as_array(Rcpp::RObject(fun(y, p)));
+    if (result.data.size() != prediction.dims[0])
       Rcpp::stop("The loss function gave %d values for %d samples.",
-                 static_cast<int>(result.size()), static_cast<int>(prediction.dims[0]));
-    std::copy(result.begin(), result.end(), values);
+                 static_cast<int>(result.data.size()), static_cast<int>(prediction.dims[0]));
+    std::copy_n(result.data.data(), result.data.size(), values);
     if (gradient == nullptr)
       return;
     if (!trains)
       Rcpp::stop("The loss function has no gradient: it cannot be trained with.");
-    Rcpp::NumericVector d = Rcpp::as<Rcpp::Function>(gradient_fun)(y, p);
-    if (d.size() != prediction.data.size())
+    const Rcpp::RObject d = Rcpp::as<Rcpp::Function>(gradient_fun)(y, p);
+    if (dims_of(d) != prediction.dims)
       Rcpp::stop("The gradient of the loss function does not have the prediction's dim.");
-    from_column_major(REAL(d), prediction.dims.data(), static_cast<int>(prediction.dims.size()),
-                      natural_order(prediction.dims.size()).data(), gradient, execution);
+    read_into(d, gradient, execution);
   };
 }
 
@@ -301,7 +299,6 @@ template <class T> TrainingHandle<T> read_training(const Rcpp::List &list) {
   if (handle.trains)
     handle.plan.optimizer = read_optimizer(optimizer);
   handle.plan.stop_on_nan = flag(list, "stop_on_nan");
-  handle.gives_outputs = flag(list, "outputs");
   return handle;
 }
 

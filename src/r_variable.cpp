@@ -10,7 +10,7 @@ namespace {
 template <class T> Rcpp::RawVector pack(SEXP value, const Execution &execution) {
   const Buffer<T> numbers = doorway::read_array<T>(
       value, doorway::natural_order(doorway::dims_of(value).size()), execution);
-  Rcpp::RawVector out(Rcpp::no_init(numbers.size() * static_cast<R_xlen_t>(sizeof(T))));
+  Rcpp::RawVector out(doorway::new_vector(RAWSXP, numbers.size() * static_cast<Index>(sizeof(T))));
   if (out.size() > 0)
     std::memcpy(RAW(out), numbers.data(), static_cast<std::size_t>(out.size()));
   return out;

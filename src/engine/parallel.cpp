@@ -223,11 +223,13 @@ public:
     const int helpers = grow(threads - 1);
     for (int i = 0; i < helpers; ++i)
       workers_[static_cast<std::size_t>(i)]->offer(job);
+    // Until all have stopped: what the poll runs may call the engine again, on this
+    // thread, which must then leave the lock alone that it holds.
     role = Role::InTask;
     job.work(0, poll);
-    role = Role::Outside;
     for (int i = 0; i < helpers; ++i)
       wait_for(*workers_[static_cast<std::size_t>(i)], job, poll);
+    role = Role::Outside;
     return true;
   }
 

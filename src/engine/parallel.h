@@ -13,7 +13,8 @@ namespace attentive {
 struct Execution {
   int threads = 1;
   // Polled on the calling thread, about every 50 ms; true abandons the call,
-  // which then throws Interrupted. Null: never interrupted.
+  // which then throws Interrupted. It must not throw; it may call the engine
+  // again, which then stays on this thread. Null: never interrupted.
   bool (*interrupted)() = nullptr;
 };
 
