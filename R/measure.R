@@ -69,6 +69,10 @@ measure_values <- function(data, y_true, y_pred, call = NULL) {
   data$as_loss <- data$family == "loss" || isTRUE(data$as_loss)
   data$family <- "metric"
   measure <- new_measurement(data, truth, prediction)
-  values <- vapply(seq_len(positions), function(i) metric_value(data, measure(i)$metrics[[1L]]), 0)
+  # as in Keras, positions of a class that is ignored have the value 0
+  ignored <- data$options$ignore_class
+  counted <- if (is.null(ignored)) seq_len(positions) else which(truth != ignored)
+  values <- numeric(positions)
+  values[counted] <- vapply(counted, function(i) metric_value(data, measure(i)$metrics[[1L]]), 0)
   if (length(sizes) == 2L) values else array(values, sizes[-length(sizes)])
 }

@@ -32,6 +32,19 @@ test_that("with data a loss gives one value per sample", {
   expect_close(loss_mean_squared_error(array(y, c(1, 2, 3)), tall), array(rowMeans((y - p)^2), c(1, 2)), 1e-12)
 })
 
+test_that("a class that is ignored has the value 0", {
+  p <- rbind(c(0.1, 0.2, 0.7), c(0.6, 0.3, 0.1))
+  for (ignored in c(2, -1)) {
+    y <- c(ignored, 0)
+    expect_close(loss_sparse_categorical_crossentropy(y, p, ignore_class = ignored), c(0, -log(0.6)), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(ignore_class = ignored, reduction = "none")(y, p, c(3, 2)), c(0, -2 * log(0.6)), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(ignore_class = ignored)(y, p), -log(0.6), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(c(ignored, ignored), p, ignore_class = ignored), c(0, 0), 1e-12)
+    tall <- array(p, c(1, 2, 3))
+    expect_close(loss_sparse_categorical_crossentropy(array(y, c(1, 2)), tall, ignore_class = ignored), array(c(0, -log(0.6)), c(1, 2)), 1e-12)
+  }
+})
+
 test_that("reductions and weights count as in Keras", {
   each <- rowMeans((y - p)^2)
   w <- c(0.5, 2)
