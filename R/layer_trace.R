@@ -124,6 +124,7 @@ allows_training <- function(training) is_tracing() && isTRUE(training) && isTRUE
 
 # On arrays: a program of this layer alone.
 run_custom <- function(self, parts, training, threads, call = NULL) {
+  training <- resolve_training(self, training, call)
   arrays <- parts$leaves
   shapes <- lapply(arrays, function(x) c(NA_integer_, dim(x)[-1L]))
   dtypes <- vapply(arrays, array_dtype, "", self$dtype)
@@ -143,9 +144,17 @@ run_custom <- function(self, parts, training, threads, call = NULL) {
 
 array_dtype <- function(x, dtype) switch(typeof(x), logical = "bool", integer = "int32", dtype)
 
+# As in Keras: what was said comes before the default in the signature of `call`.
+resolve_training <- function(self, training, call = NULL) {
+  method <- .subset2(self$instance, "call")
+  defaults <- formals(method)
+  if (!is.null(training) || identical(defaults$training, quote(expr = ))) return(training)
+  check_flag(eval(defaults$training, environment(method)), "training", null = TRUE, call = call)
+}
+
 # What `call` is told of `training`, if it asks.
 method_training <- function(self, training) {
-  if ("training" %in% names(formals(.subset2(self$instance, "call")))) training
+  if ("training" %in% names(formals(.subset2(self$instance, "call")))) resolve_training(self, training)
 }
 
 # Tracing ------------------------------------------------------------------------
@@ -299,7 +308,7 @@ build_custom <- function(self, given, shapes, call = NULL) {
 layer_build.custom_layer <- function(self, shapes, call = NULL) {
   if (self$built) return(invisible(self))
   given <- given_shapes(self, shapes)
-  custom_trace(self, given, unname(shapes), rep(self$dtype, length(shapes)), logical(length(shapes)), NULL, call)
+  custom_trace(self, given, unname(shapes), rep(self$dtype, length(shapes)), logical(length(shapes)), method_training(self, NULL), call)
   invisible(self)
 }
 
@@ -342,9 +351,11 @@ layer_compute_mask.custom_layer <- function(self, inputs, previous_mask) self$in
 
 layer_emit.custom_layer <- function(self, builder, inputs, arguments) {
   training <- if (!is.null(arguments$training)) arguments$training else if (builder$inference) FALSE else builder$training
-  around <- builder$inference
+  training <- resolve_training(self, training)
+  around <- mget(c("inference", "training"), builder)
+  on.exit(list2env(around, builder))
   builder$inference <- !may_train(builder, arguments)
-  on.exit(builder$inference <- around)
+  builder$training <- training # the layers within are told the same
   shapes <- lapply(inputs, function(h) h$tensor[["shape"]])
   dtypes <- vapply(inputs, function(h) h$tensor[["dtype"]], "")
   masked <- handle_masks(inputs) >= 0L

@@ -226,7 +226,7 @@ call_model <- function(self, inputs, training, mask, extra, call) {
     result <- apply_symbolically(self, inputs, list(training = training), call)
     return(if (is_symbolic(result)) give_outputs(self, list(result)) else give_outputs(self, result))
   }
-  give_outputs(self, run_program(self, inputs, isTRUE(training), call_threads(extra, call)))
+  give_outputs(self, run_program(self, inputs, training, call_threads(extra, call)))
 }
 
 # One output, or a list of them with the names that were given.

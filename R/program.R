@@ -3,9 +3,9 @@
 # made anew from R data.
 
 # The program of a model: list(pointer, variables, float64, plan), the weights in its order.
-# Layers of the user's classes may be other nodes when the model is trained.
+# Layers of the user's classes may be other nodes when the model is trained, or where nobody said whether it is (`NULL`).
 model_program <- function(self, training = FALSE) {
-  signature <- if (training && length(self$customs) > 0L) "training" else "model"
+  signature <- if (length(self$customs) == 0L || isFALSE(training)) "model" else if (is.null(training)) "unsaid" else "training"
   cached_program(self, signature, function() build_program(self$inputs, self$outputs, self$nodes, training))
 }
 
@@ -49,7 +49,7 @@ is_current <- function(plan) {
 forget_programs <- function(self) self$programs <- NULL
 
 # Runs a model on arrays that are checked; a list of arrays, one an output.
-run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self, training), inputs, training, threads)
+run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self, training), inputs, isTRUE(training), threads)
 
 # Runs a layer alone; `mask` is that of its first input.
 run_layer <- function(self, inputs, mask, training, threads) {
