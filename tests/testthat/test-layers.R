@@ -37,6 +37,28 @@ test_that("activations are what their names say", {
   expect_error(layer_activation(x, function(x) "no"), "symbolic tensor", class = "attentive_error_argument")
 })
 
+test_that("an activation that halves the features does so within every layer", {
+  local_floatx("float64")
+  x <- wave(c(2, 5, 3))
+  makers <- list(
+    function(activation) layer_dense(units = 4, activation = activation, seed = 1),
+    function(activation) layer_conv_1d(filters = 4, kernel_size = 2, activation = activation, seed = 1),
+    function(activation) layer_einsum_dense(equation = "abc,cd->abd", output_shape = c(NA, 4), activation = activation, seed = 1)
+  )
+  for (make in makers) for (activation in list("glu", activation_glu, function(x) op_glu(x))) {
+    layer <- make(activation)
+    y <- layer(x)
+    expect_close(y, layer_activation(make(NULL)(x), "glu"), 1e-12)
+    model <- keras_model_sequential(input_shape = c(5, 3), layers = list(layer))
+    expect_identical(as.integer(model$output_shape), c(NA, dim(y)[-1]))
+    expect_identical(dim(y)[[3]], 2L)
+    compile(model, "sgd", "mse")
+    expect_true(is.finite(fit(model, x, y * 0, verbose = 0)$metrics$loss))
+  }
+  expect_error(layer_dense(x, 3, activation = "glu"), "even", class = "attentive_error_shape")
+  expect_error(keras_model_sequential(input_shape = 3) |> layer_dense(3, activation = "glu"), "even", class = "attentive_error_shape")
+})
+
 test_that("an embedding looks rows up and makes a mask of zeros", {
   ids <- rbind(c(3, 0, 1), c(2, 2, 0))
   layer <- layer_embedding(input_dim = 4, output_dim = 2, mask_zero = TRUE, dtype = "float64")
