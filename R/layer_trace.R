@@ -44,7 +44,7 @@ slots_in <- function(x) {
 
 # The call -------------------------------------------------------------------------
 
-call_custom <- function(self, arguments, call = NULL) {
+call_custom <- function(self, arguments, call = NULL, run = run_on_arrays) {
   threads <- call_threads(arguments["threads"], call)
   method <- .subset2(self$instance, "call")
   given <- match_custom_call(self, method, arguments[setdiff_names(arguments, "threads")], call)
@@ -55,7 +55,7 @@ call_custom <- function(self, arguments, call = NULL) {
   symbolic <- take_slots(given, is_symbolic)
   if (length(symbolic$leaves) > 0L) return(call_custom_symbolically(self, symbolic, training, call))
   given[[1L]] <- as_first_input(first, call)
-  run_custom(self, take_slots(given, is_array), training, threads, call)
+  run_custom(self, take_slots(given, is_array), training, threads, call, run)
 }
 
 setdiff_names <- function(x, names) if (is.null(names(x))) seq_along(x) else which(!names(x) %in% names)
@@ -123,7 +123,7 @@ tensor_masked <- function(tensor) {
 allows_training <- function(training) is_tracing() && isTRUE(training) && isTRUE(session$trace_training)
 
 # On arrays: a program of this layer alone.
-run_custom <- function(self, parts, training, threads, call = NULL) {
+run_custom <- function(self, parts, training, threads, call = NULL, run = run_on_arrays) {
   training <- resolve_training(self, training, call)
   arrays <- parts$leaves
   shapes <- lapply(arrays, function(x) c(NA_integer_, dim(x)[-1L]))
@@ -139,7 +139,8 @@ run_custom <- function(self, parts, training, threads, call = NULL) {
     made <- emit_custom(self, builder, handles, trace, call)
     finish_program(builder, vapply(handles, function(h) h$value, 0L), made)
   })
-  fill_slots(trace$result, run_on_arrays(self, program, arrays, isTRUE(training), threads))
+  names(arrays) <- rep(names(parts$given), lengths(lapply(parts$given, slots_in)))
+  fill_slots(trace$result, run(self, program, arrays, isTRUE(training), threads))
 }
 
 array_dtype <- function(x, dtype) switch(typeof(x), logical = "bool", integer = "int32", dtype)

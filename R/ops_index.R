@@ -66,6 +66,7 @@ take_indices <- function(x, written, drop, call = NULL) {
   rank <- length(operand_shape(x))
   named <- Filter(nzchar, names(written))
   if (length(named) > 0L) abort_attentive("name", sprintf("An index has no name: `%s`.", named[[1L]]), call = call)
+  given <- length(written)
   written <- fill_indices(unname(as.list(written)), rank)
   is_new <- vapply(written, is.null, NA)
   if (sum(!is_new) > rank) {
@@ -74,7 +75,10 @@ take_indices <- function(x, written, drop, call = NULL) {
     )
   }
   indices <- lapply(seq_len(rank), function(axis) read_index(written[!is_new][[axis]], axis, x, call))
-  single <- drop & vapply(indices, function(index) isTRUE(index$single), NA)
+  alone <- vapply(indices, function(index) isTRUE(index$single), NA)
+  note_unlike_r(given != rank || any(is_new) || any(vapply(indices, function(index) identical(index$count, 1L) && !isTRUE(index$single), NA)) ||
+    any(operand_shape(x)[!alone][-1L] == 1L, na.rm = TRUE))
+  single <- drop & alone
   if (any(vapply(indices, function(index) !is.null(index$start), NA))) x <- slice_tensor(x, indices, call)
   for (axis in seq_along(indices)) if (!is.null(indices[[axis]]$places)) x <- take_places(x, indices[[axis]]$places, axis, call)
   if (any(single)) x <- apply_operation("squeeze", list(x), list(axis = which(single) - 1L), call)
@@ -84,6 +88,9 @@ take_indices <- function(x, written, drop, call = NULL) {
   new <- which(is_new[stays | is_new])
   if (length(new) == 0L) x else apply_operation("expand_dims", list(x), list(axis = new - 1L), call)
 }
+
+# Where `[` on an array would give something else: a function that is traced is then not compared with what it does to arrays.
+note_unlike_r <- function(differs) if (isTRUE(differs)) session$unlike_r <- TRUE
 
 # What was written for every axis: values and ranges, TRUE where nothing was; NULL for a new axis.
 fill_indices <- function(written, rank) {
@@ -129,6 +136,7 @@ read_index <- function(i, axis, x, call = NULL) {
     i <- which(rep_len(i, size))
   }
   if (!is.numeric(i) || is.object(i) || length(dim(i)) > 1L || anyNA(i) || any(i != trunc(i)) || any(i == 0)) abort_index(i, axis, call)
+  note_unlike_r(any(i < 0))
   places <- place_index(i, axis, size, call)
   single <- length(i) == 1L && !picked
   step <- if (length(i) > 1L) unique(diff(places)) else 1
@@ -154,6 +162,7 @@ range_index <- function(range, axis, x, call = NULL) {
   whole <- function(i) is.numeric(i) && !is.object(i) && length(i) == 1L && (is.na(i) || (i == trunc(i) && i != 0))
   for (i in range) if (!is.null(i) && !is_size(i) && !whole(i) && !identical(i, NA)) abort_index(i, axis, call)
   open <- function(i) !is_symbolic(i) && is.na(i)
+  note_unlike_r(any(vapply(range, function(i) !is.null(i) && !is_symbolic(i) && (is.na(i) || i < 0), NA)))
   step <- if (is.null(range$step) || open(range$step)) NULL else range$step
   if (is_size(step)) abort_index(step, axis, call)
   backwards <- if (!is.null(step)) step < 0 else runs_down(range$from, range$to)

@@ -49,12 +49,14 @@ is_current <- function(plan) {
 forget_programs <- function(self) self$programs <- NULL
 
 # Runs a model on arrays that are checked; a list of arrays, one an output.
-run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self, training), inputs, isTRUE(training), threads)
+run_program <- function(self, inputs, training, threads, run = run_on_arrays) {
+  run(self, model_program(self, training), inputs, isTRUE(training), threads)
+}
 
 # Runs a layer alone; `mask` is that of its first input.
-run_layer <- function(self, inputs, mask, training, threads) {
+run_layer <- function(self, inputs, mask, training, threads, run = run_on_arrays) {
   program <- layer_program(self, length(inputs), !is.null(mask))
-  outputs <- run_on_arrays(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
+  outputs <- run(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
   if (length(outputs) == 1L) outputs[[1L]] else outputs
 }
 

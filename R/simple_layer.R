@@ -25,7 +25,8 @@ simple_call <- function(inputs, training = NULL, mask = NULL, ...) {
 }
 layer_function.simple_layer <- function(self) simple_call
 
-call_layer <- function(self, inputs, training, mask, extra, call) {
+# `run` computes: it takes what run_on_arrays() takes.
+call_layer <- function(self, inputs, training, mask, extra, call, run = run_on_arrays) {
   if (missing(inputs)) abort_missing("inputs", "an array or a symbolic tensor", call)
   if (is_sequential(inputs)) return(invisible(add_layer(inputs, new_shell(self), call)))
   if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("the layer \"%s\"", self$name), call, names(formals(simple_call))[1:3])
@@ -47,7 +48,7 @@ call_layer <- function(self, inputs, training, mask, extra, call) {
   check_numbers(self, inputs, call)
   masks <- call_mask(mask, dims[[1L]], call)
   if (!self$built) layer_build(self, dims, call)
-  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call))
+  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call), run)
 }
 
 abort_mixed <- function(self, call = NULL) {

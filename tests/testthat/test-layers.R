@@ -298,6 +298,12 @@ test_that("a lambda layer gives what its function gives, traced or not", {
   for (f in list(function(x) rev(x), function(x) mean(x), function(x) t(x), function(x) colSums(x))) {
     expect_error(model_of(f, name = "odd"), "\"odd\" must give one row", class = "attentive_error_shape")
   }
+  # `[` is that of tensors
+  a <- wave(c(2, 4, 3))
+  x <- keras_input(c(4, 3))
+  expect_equal(keras_model(x, layer_lambda(x, function(x) x[, -1, ]))(a), a[, 4, ], tolerance = 1e-6)
+  expect_equal(layer_lambda(a, function(x) x[, 2:2, ]), a[, 2, , drop = FALSE], tolerance = 1e-6)
+  expect_equal(layer_lambda(a, function(x) x[, 1:-2, -1]), a[, 1:3, 3], tolerance = 1e-6)
   # sequences of any length
   x <- keras_input(c(NA, 2))
   model <- keras_model(x, layer_lambda(x, function(x) x[, rev(seq_len(dim(x)[2])), , drop = FALSE]))
