@@ -135,8 +135,17 @@ test_that("arrays are made, of known sizes and of sizes to come", {
   m <- matrix(1:12, 3) + 0
   expect_equal(op_tril(m, 1), m * (col(m) <= row(m) + 1))
   expect_equal(op_triu(m), m * (col(m) >= row(m)))
+  for (none in list(shape(), NULL, numeric(), integer(), list())) {
+    expect_identical(op_ones(none), 1)
+    expect_identical(op_zeros(none, dtype = "int32"), 0L)
+    expect_identical(op_full(none, 3), 3)
+    expect_identical(op_reshape(matrix(3, 1, 1), none), 3)
+    expect_identical(op_broadcast_to(3, none), 3)
+  }
   x <- keras_input(shape(NA, 2), dtype = "float64")
   a <- wave(c(3, 4, 2))
+  expect_equal(keras_model(x, op_broadcast_to(op_reshape(op_full(shape(), op_max(x)), shape()), NULL))(a), max(a))
+  expect_equal(keras_model(x, x + op_ones(shape()))(a), a + 1)
   sizes <- op_shape(x)
   expect_identical(op_shape(a)[[2]], 4L)
   expect_identical(op_ndim(x), 3L)
