@@ -240,6 +240,20 @@ test_that("activity regularizers add to the losses of a layer", {
   expect_error(layer_dense(units = 2, activity_regularizer = "orthogonal"), class = "attentive_error_not_yet")
 })
 
+test_that("a tensor without axes is refused where a layer needs the batch", {
+  x <- keras_input(c(3, 4))
+  s <- op_min(x)
+  calls <- alist(
+    layer_flatten(s), layer_reshape(s, 1), layer_add(list(s, s)), layer_add(list(x, s)), layer_lambda(s, function(x) x), layer_einsum_dense(s, "a,b->ab", 2), layer_dense(s, 2),
+    layer_rescaling(s, 2), layer_masking(s), layer_activation(s, "softmax"), layer_activation(s, "glu"), layer_dropout(s, rate = 0.5), layer_embedding(s, 3, 2),
+    layer_activity_regularization(s, l1 = 1), layer_concatenate(list(s, s)), layer_layer_normalization(s), layer_attention(list(s, s)), layer_attention(list(x, s))
+  )
+  for (e in calls) expect_error(eval(e), class = "attentive_error_shape", info = deparse(e))
+  a <- wave(c(2, 3, 4))
+  expect_equal(keras_model(x, layer_activation(s, "relu"))(a), max(0, min(a)), tolerance = 1e-6)
+  expect_equal(keras_model(x, layer_activation_leaky_relu(layer_identity(s), 0.5))(a), min(a) / 2, tolerance = 1e-6)
+})
+
 test_that("the session's number type is that of new layers", {
   expect_identical(config_floatx(), "float32")
   local_floatx("float64")
