@@ -68,7 +68,7 @@ run_on_arrays <- function(self, program, inputs, training, threads) {
     `std::invalid_argument` = function(e) abort_attentive("argument", capitalized(conditionMessage(e)))
   )
   if (training) self$calls <- calls + 1
-  self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
+  self$activity_losses <- if (any(is.na(result$penalties) | result$penalties != 0)) as.list(result$penalties)
   result$outputs
 }
 

@@ -254,6 +254,13 @@ test_that("a tensor without axes is refused where a layer needs the batch", {
   expect_equal(keras_model(x, layer_activation_leaky_relu(layer_identity(s), 0.5))(a), min(a) / 2, tolerance = 1e-6)
 })
 
+test_that("a penalty on numbers that are missing is missing", {
+  x <- matrix(c(NA, 1), 1)
+  layer <- layer_activity_regularization(l1 = 1)
+  expect_identical(layer(x), x)
+  expect_true(is.na(layer$losses[[1]]))
+})
+
 test_that("the session's number type is that of new layers", {
   expect_identical(config_floatx(), "float32")
   local_floatx("float64")
