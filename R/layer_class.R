@@ -44,6 +44,7 @@
 #'
 #' @section Differences from Keras:
 #' A layer with weights that `call` uses without having been assigned to `self` is an error: it would not be trained. `add_loss()` is not available.
+#' Neither is state: `call` cannot assign to a weight, as in `self$total$assign(self$total + op_sum(inputs))`, since it is followed once and does not run again.
 #' Where a default `training = TRUE` decides within a model, `call` is told so, but dropout of the package's layers within it is active only while the whole model trains.
 #'
 #' @param classname The name of the class.

@@ -185,6 +185,21 @@ test_that("the default of `training` counts where nobody said it", {
   expect_close(Layer("Bare", call = function(x, training) if (is.null(training)) x else x * 2)()(x), x, 1e-6)
 })
 
+test_that("state that changes in the call is refused in so many words", {
+  layer_counting <- Layer("Counting",
+    build = function(input_shape) self$total <- self$add_weight(shape = c(), initializer = "zeros", trainable = FALSE, name = "total"),
+    call = function(x) {
+      self$total$assign(self$total + op_sum(x))
+      x
+    }
+  )
+  layer <- layer_counting()
+  expect_error(layer(wave(c(2, 3))), "\"counting/total\" cannot be assigned to within", class = "attentive_error_not_yet")
+  expect_error(layer(keras_input(3)), "state", class = "attentive_error_not_yet")
+  layer$total$assign(2)
+  expect_equal(layer$total$value[[1]], 2)
+})
+
 # An encoder-decoder in three classes ----------------------------------------------
 
 layer_tokens <- Layer("TokenAndPosition",
