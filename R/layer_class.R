@@ -20,7 +20,8 @@
 #' - `build(input_shape)` is called once, before the first call, with the shape of the first argument. Weights of the layer's own are made by
 #'   `self$add_weight(shape, initializer, dtype, trainable, regularizer, constraint, name)` here or in `initialize`. With more tensors, name the arguments `<argument>_shape`.
 #' - `call(inputs, ...)` computes. Further arguments may be tensors, too. It gives a tensor, or a list of them. With an argument `training` it is told whether the model is
-#'   trained (`TRUE`, `FALSE`, or `NULL` where nobody said it); with an argument `mask` it is told the mask of `inputs` (a list of masks for a list, `NULL` where there is none).
+#'   trained: what the call says, else what the call of the layer or model around it says, else the argument's own default, else `NULL`. [fit()][fit.attentive_model] says
+#'   `TRUE`, `evaluate()` and `predict()` say `FALSE`, `model(x)` says nothing. With an argument `mask` it is told the mask of `inputs` (a list of masks for a list, `NULL` where there is none).
 #'   Where several arguments are tensors, masks are told as `<argument>_mask`.
 #' - `compute_mask(inputs, mask)` gives the mask of what comes out. Without it the mask of the inputs goes on if `self$supports_masking` is `TRUE`.
 #' - `compute_output_shape(input_shape)` answers `layer$compute_output_shape()`; without it the call is followed.
@@ -43,6 +44,8 @@
 #'
 #' @section Differences from Keras:
 #' A layer with weights that `call` uses without having been assigned to `self` is an error: it would not be trained. `add_loss()` is not available.
+#' Neither is state: `call` cannot assign to a weight, as in `self$total$assign(self$total + op_sum(inputs))`, since it is followed once and does not run again.
+#' Where a default `training = TRUE` decides within a model, `call` is told so, but dropout of the package's layers within it is active only while the whole model trains.
 #'
 #' @param classname The name of the class.
 #' @param initialize,call,build,get_config Methods; see details.

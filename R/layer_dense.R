@@ -10,7 +10,7 @@
 #' | what | dim |
 #' |---|---|
 #' | x | `[B, ..., D]`: the batch, any axes between, features |
-#' | y | `[B, ..., units]` |
+#' | y | `[B, ..., units]`; `units / 2` with the activation `"glu"`, which halves them |
 #' | kernel, bias | `[D, units]`, `[units]` |
 #'
 #' The kernel is created when the layer first sees D features; from then on it takes these only. A mask of x is passed on.
@@ -80,16 +80,17 @@ replace_last <- function(shape, size) c(shape[-length(shape)], size)
 
 layer_output_shape.dense <- function(self, shapes, call = NULL) {
   known_features(self, shapes[[1L]], call)
-  replace_last(shapes[[1L]], self$units)
+  activation_shape(self$activation, replace_last(shapes[[1L]], self$units), self$dtype, call)
 }
 
+# The engine's node has the activations that keep the shape.
 layer_emit.dense <- function(self, builder, inputs, arguments) {
-  named <- self$activation$name
+  apart <- is.null(self$activation$name) || self$activation$name == "glu"
   value <- add_node(builder, "dense", inputs[[1L]]$value,
-    list(units = self$units, activation = if (is.null(named)) "linear" else named), list(self$kernel, self$bias)
+    list(units = self$units, activation = if (apart) "linear" else self$activation$name), list(self$kernel, self$bias)
   )
-  if (is.null(named)) value <- emit_traced(builder, self$activation$traced, list(handle(value)))$value
-  emit_activity(self, builder, handle(value, inputs[[1L]]$mask))
+  made <- handle(value, inputs[[1L]]$mask)
+  emit_activity(self, builder, if (apart) emit_activation(builder, self$activation, made) else made)
 }
 
 layer_config.dense <- function(self) {

@@ -4,7 +4,7 @@
 #' done with them: operators, `[`, R's `exp()` and its like, all `op_...()` functions and layers.
 #'
 #' @details
-#' In such a function a vector stands for the last axis: `x * c(1, 2)` scales two columns.
+#' In such a function a vector stands for the last axis: `x * c(1, 2)` scales two columns, and `[` is that of tensors: `x[, -1, ]` is the last step, see [op_slice()].
 #'
 #' Any other function is called with arrays whenever the model runs. It must work on each row alone, whatever the number of rows, which is tried once. Such a model predicts;
 #' it is trained only where no weight stands before the function, since R functions have no gradient. Weights of layers that the function uses are not those of the
@@ -67,11 +67,12 @@ lambda_plan <- function(self, shapes, call = NULL) {
 }
 
 trace_lambda <- function(self, shapes, call = NULL) {
+  session$unlike_r <- FALSE
   traced <- tryCatch(
     trace_function(self$f, shapes, self$dtype, "f", call, self$arguments),
     error = function(e) NULL, warning = function(w) NULL
   )
-  if (!is.null(traced) && trace_holds(self, traced, shapes)) traced
+  if (!is.null(traced) && (session$unlike_r || trace_holds(self, traced, shapes))) traced
 }
 
 # Whether the trace gives what the function gives for arrays: it does not where the function asks for `length(x)`, say.

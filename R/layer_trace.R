@@ -44,7 +44,7 @@ slots_in <- function(x) {
 
 # The call -------------------------------------------------------------------------
 
-call_custom <- function(self, arguments, call = NULL) {
+call_custom <- function(self, arguments, call = NULL, run = run_on_arrays) {
   threads <- call_threads(arguments["threads"], call)
   method <- .subset2(self$instance, "call")
   given <- match_custom_call(self, method, arguments[setdiff_names(arguments, "threads")], call)
@@ -55,7 +55,7 @@ call_custom <- function(self, arguments, call = NULL) {
   symbolic <- take_slots(given, is_symbolic)
   if (length(symbolic$leaves) > 0L) return(call_custom_symbolically(self, symbolic, training, call))
   given[[1L]] <- as_first_input(first, call)
-  run_custom(self, take_slots(given, is_array), training, threads, call)
+  run_custom(self, take_slots(given, is_array), training, threads, call, run)
 }
 
 setdiff_names <- function(x, names) if (is.null(names(x))) seq_along(x) else which(!names(x) %in% names)
@@ -123,7 +123,8 @@ tensor_masked <- function(tensor) {
 allows_training <- function(training) is_tracing() && isTRUE(training) && isTRUE(session$trace_training)
 
 # On arrays: a program of this layer alone.
-run_custom <- function(self, parts, training, threads, call = NULL) {
+run_custom <- function(self, parts, training, threads, call = NULL, run = run_on_arrays) {
+  training <- resolve_training(self, training, call)
   arrays <- parts$leaves
   shapes <- lapply(arrays, function(x) c(NA_integer_, dim(x)[-1L]))
   dtypes <- vapply(arrays, array_dtype, "", self$dtype)
@@ -138,14 +139,23 @@ run_custom <- function(self, parts, training, threads, call = NULL) {
     made <- emit_custom(self, builder, handles, trace, call)
     finish_program(builder, vapply(handles, function(h) h$value, 0L), made)
   })
-  fill_slots(trace$result, run_on_arrays(self, program, arrays, isTRUE(training), threads))
+  names(arrays) <- rep(names(parts$given), lengths(lapply(parts$given, slots_in)))
+  fill_slots(trace$result, run(self, program, arrays, isTRUE(training), threads))
 }
 
 array_dtype <- function(x, dtype) switch(typeof(x), logical = "bool", integer = "int32", dtype)
 
+# As in Keras: what was said comes before the default in the signature of `call`.
+resolve_training <- function(self, training, call = NULL) {
+  method <- .subset2(self$instance, "call")
+  defaults <- formals(method)
+  if (!is.null(training) || identical(defaults$training, quote(expr = ))) return(training)
+  check_flag(eval(defaults$training, environment(method)), "training", null = TRUE, call = call)
+}
+
 # What `call` is told of `training`, if it asks.
 method_training <- function(self, training) {
-  if ("training" %in% names(formals(.subset2(self$instance, "call")))) training
+  if ("training" %in% names(formals(.subset2(self$instance, "call")))) resolve_training(self, training)
 }
 
 # Tracing ------------------------------------------------------------------------
@@ -299,7 +309,7 @@ build_custom <- function(self, given, shapes, call = NULL) {
 layer_build.custom_layer <- function(self, shapes, call = NULL) {
   if (self$built) return(invisible(self))
   given <- given_shapes(self, shapes)
-  custom_trace(self, given, unname(shapes), rep(self$dtype, length(shapes)), logical(length(shapes)), NULL, call)
+  custom_trace(self, given, unname(shapes), rep(self$dtype, length(shapes)), logical(length(shapes)), method_training(self, NULL), call)
   invisible(self)
 }
 
@@ -342,9 +352,11 @@ layer_compute_mask.custom_layer <- function(self, inputs, previous_mask) self$in
 
 layer_emit.custom_layer <- function(self, builder, inputs, arguments) {
   training <- if (!is.null(arguments$training)) arguments$training else if (builder$inference) FALSE else builder$training
-  around <- builder$inference
+  training <- resolve_training(self, training)
+  around <- mget(c("inference", "training"), builder)
+  on.exit(list2env(around, builder))
   builder$inference <- !may_train(builder, arguments)
-  on.exit(builder$inference <- around)
+  builder$training <- training # the layers within are told the same
   shapes <- lapply(inputs, function(h) h$tensor[["shape"]])
   dtypes <- vapply(inputs, function(h) h$tensor[["dtype"]], "")
   masked <- handle_masks(inputs) >= 0L

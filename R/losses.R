@@ -46,7 +46,7 @@
 #' @param apply_class_balancing Whether the two classes have different weights.
 #' @param alpha The weight of class 1, that of class 0 being `1 - alpha`; for several classes that of all, or one number for each.
 #' @param gamma How much samples count less the better they are predicted; 0 is the plain cross-entropy.
-#' @param ignore_class The number of a class whose samples do not count, or `NULL`.
+#' @param ignore_class The number of a class whose samples do not count and have the value 0, or `NULL`.
 #' @param axis The axis of classes; it must be the last one.
 #' @param ... Nothing.
 #' @param reduction "sum_over_batch_size", "sum", "mean" or "mean_with_sample_weight"; `NULL` or "none" for one value per sample, which cannot be trained.

@@ -82,6 +82,7 @@ measure_values <- function(data, y_true, y_pred, call = NULL) {
   if (positions == 0) return(if (length(sizes) == 2L) numeric() else array(0, sizes[-length(sizes)]))
   prediction <- array(input$prediction, c(positions, sizes[[length(sizes)]]))
   truth <- array(input$truth, c(positions, length(input$truth) / positions))
+  # as in Keras, positions of a class that is ignored have the value 0
   ignored <- if (is.null(data$options$ignore_class)) integer() else which(truth == data$options$ignore_class)
   truth[ignored] <- 0
   data$options$ignore_class <- NULL

@@ -207,7 +207,7 @@ model_call <- function(inputs, training = NULL, mask = NULL, ...) {
 
 layer_function.model <- function(self) model_call
 
-call_model <- function(self, inputs, training, mask, extra, call) {
+call_model <- function(self, inputs, training, mask, extra, call, run = run_on_arrays) {
   if (missing(inputs)) abort_missing("inputs", "an array or a symbolic tensor, or a list of them", call)
   if (is_sequential(inputs)) return(invisible(add_layer(inputs, new_shell(self), call)))
   if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("the model \"%s\"", self$name), call, c("inputs", "training", "mask"))
@@ -226,7 +226,7 @@ call_model <- function(self, inputs, training, mask, extra, call) {
     result <- apply_symbolically(self, inputs, list(training = training), call)
     return(if (is_symbolic(result)) give_outputs(self, list(result)) else give_outputs(self, result))
   }
-  give_outputs(self, run_program(self, inputs, isTRUE(training), call_threads(extra, call)))
+  give_outputs(self, run_program(self, inputs, training, call_threads(extra, call), run))
 }
 
 # One output, or a list of them with the names that were given.

@@ -110,6 +110,7 @@ emit_slice <- function(builder, values, args, shapes) {
 }
 
 across_slice <- function(shapes, fixed, args) {
+  if (length(shapes[[1L]]) == 0L) return(FALSE)
   if (fixed[[1L]]) return(TRUE)
   start <- split_rules(args$starts)[[1L]]
   size <- split_rules(args$sizes)[[1L]]

@@ -16,7 +16,7 @@ axis_rules <- function(rank, keep = seq_len(rank), input = 0L) unlist(lapply(kee
 
 # Rules as a list of matrices with one step a column, without their ends.
 split_rules <- function(rules) {
-  if (length(rules) == 0L) return(FALSE)
+  if (length(rules) == 0L) return(list())
   steps <- matrix(rules, 3L)
   ends <- which(steps[1L, ] == 6)
   Map(function(from, to) steps[, seq_len(to - from) + from - 1L, drop = FALSE], c(1L, ends[-length(ends)] + 1L)[seq_along(ends)], ends)
@@ -182,6 +182,7 @@ emit_broadcast_to <- function(builder, values, args, shapes) {
 
 across_broadcast_to <- function(shapes, fixed, args) {
   rules <- split_rules(args$sizes)
+  if (length(rules) == 0L) return(FALSE)
   if (fixed[[1L]]) return(across_sizes(shapes, fixed, args) || (length(shapes[[1L]]) == length(rules) && !one_first(shapes[[1L]])))
   length(rules) != length(shapes[[1L]]) || !is_batch_rule(rules[[1L]]) || across_sizes(shapes, fixed, args)
 }

@@ -7,7 +7,7 @@
 #' give a symbolic tensor. `op_arange(n)` are the numbers 1 to n and `op_arange(start, end)` those from `start` to
 #' `end`, both included, as in keras3 since 1.4. Source: the documentation of `keras.ops`.
 #'
-#' @param shape Sizes: whole numbers, and sizes that [op_shape()] gave.
+#' @param shape Sizes: whole numbers, and sizes that [op_shape()] gave; none, as `shape()` or `NULL`, for a single number.
 #' @param fill_value The number to fill with.
 #' @param dtype `"float32"`, `"float64"`, `"int32"`, `"int64"` or `"bool"`; by default a float, for `op_arange()` and `op_full()` that of the numbers given.
 #' @param x An array or a symbolic tensor whose shape is taken.

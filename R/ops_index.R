@@ -2,19 +2,32 @@
 
 #' Parts of tensors
 #'
-#' Symbolic tensors take `[` as R's arrays do; `op_slice()` takes a block, `op_split()` and `op_unstack()` cut along an axis, `op_flip()` turns axes around.
+#' Symbolic tensors take `[` as tensors of keras3 do, and `op_subset()` is the same for tensors and arrays; `op_slice()` takes a block, `op_split()` and `op_unstack()`
+#' cut along an axis, `op_flip()` turns axes around.
+#'
+#' @section Differences from R's own `[`:
+#' In `x[i, j, ...]` indices stand in the order of the axes, the batch first. On tensors `[` means what it means in keras3:
+#'
+#' - **Negative places count from the end**, as in Python: nothing is left out. `x[, -1, ]` is the last step, `x[, c(-2, -1), ]` are the last two, `x[, c(1, -1), ]` the first and
+#'   the last. All but the last are `x[, 1:-2, ]`, all but the first `x[, 2:NA, ]`.
+#' - The axis of a single number goes, every other axis stays, whatever its size: `x[, 2:2, ]` has three axes, `x[, 2, ]` two. With `drop = FALSE` it stays, too.
+#' - Axes without an index are taken whole: `x[1]` is the first element of the batch. `..` stands for all axes that have no index: `x[.., 1]`.
+#' - `NULL`, or the word `newaxis`, makes a new axis of size 1.
+#' - A range that is written with `:` may end at a negative place, be open at an `NA`, and have a step: `x[, NA:NA:2, ]` is every second step. Without a step `4:1`
+#'   goes backwards, as in R.
+#'
+#' On arrays `[` remains R's.
 #'
 #' @details
-#' In `x[i, j, ...]` there is one index for every axis, the batch first: missing, whole numbers from 1, negative ones for what to leave out, `TRUE` and
-#' `FALSE` for every place, a size that [op_shape()] gave, or one symbolic tensor of places. With `drop = TRUE` axes of size 1 go, as in R, but the
-#' axis of the batch stays unless it is indexed by one number. Indices along the batch make the elements of a batch hang together. An axis of unknown size
-#' takes positive numbers, which are checked when the model runs, and leaves out the first ones.
+#' An index may also be a logical vector with one `TRUE` or `FALSE` a place, repeated as in R; a size that [op_shape()] gave; or one symbolic tensor of places.
+#' Indices along the batch make the elements of a batch hang together. In an axis of unknown size places are checked when the model runs. Arrays of more than one axis
+#' cannot be indices.
 #'
-#' Source: `?Extract`, and the documentation of `keras.ops`.
+#' Source: the documentation of `op_subset()` of keras3, and of `keras.ops`.
 #'
 #' @param x,inputs A symbolic tensor, or an array.
-#' @param ... An index for every axis.
-#' @param drop Whether axes of size 1 go.
+#' @param ... Indices, at most one for every axis and any number of `NULL`.
+#' @param drop Whether the axes of single numbers go.
 #' @param start_indices The first place of every axis, counted from 1.
 #' @param shape How many of every axis.
 #' @param indices_or_sections In how many equal parts, or after how many places each cut is.
@@ -27,8 +40,10 @@
 #' @aliases [.attentive_tensor
 #' @examples
 #' x <- keras_input(c(5, 8))
-#' x[, 1, ]
-#' x[, 2:5, -1]
+#' x[, -1, ] # the last step
+#' x[, 1:-2, ] # all but the last
+#' x[, 2:5, c(1, -1)]
+#' op_subset(matrix(1:12, 3), -1)
 #' op_split(array(1:12, c(2, 6)), 3, axis = 2)[[1]]
 NULL
 
@@ -36,97 +51,173 @@ NULL
 #' @export
 `[.attentive_tensor` <- function(x, ..., drop = TRUE) {
   call <- environment()
-  drop <- check_flag(drop, "drop", call = call)
-  shape <- x[["shape"]]
-  written <- eval(substitute(alist(...)))
-  if (length(written) != length(shape)) {
-    abort_attentive("argument", sprintf("A tensor of shape %s takes %d indices, not %d.", format_shape(shape), length(shape), length(written)),
-      hint = "An index for every axis, the batch first: `x[, 1, ]`.", call = call
+  take_indices(x, rlang::enquos(..., .ignore_empty = "none"), check_flag(drop, "drop", call = call), call)
+}
+
+#' @rdname op_slice
+#' @export
+op_subset <- function(x, ...) {
+  call <- environment()
+  take_indices(as_operand(x, 1L, 1L, call), rlang::enquos(..., .ignore_empty = "none"), TRUE, call)
+}
+
+# `written` are quosures: a range means more than the vector that R would make of it.
+take_indices <- function(x, written, drop, call = NULL) {
+  rank <- length(operand_shape(x))
+  named <- Filter(nzchar, names(written))
+  if (length(named) > 0L) abort_attentive("name", sprintf("An index has no name: `%s`.", named[[1L]]), call = call)
+  given <- length(written)
+  written <- fill_indices(unname(as.list(written)), rank)
+  is_new <- vapply(written, is.null, NA)
+  if (sum(!is_new) > rank) {
+    abort_attentive("argument", sprintf("A tensor of shape %s takes at most %d indices, not %d.", format_shape(operand_shape(x)), rank, sum(!is_new)),
+      hint = "One for every axis, the batch first: `x[, 1, ]`; `NULL` makes a new axis.", call = call
     )
   }
-  indices <- lapply(seq_along(shape), function(axis) {
-    if (identical(written[[axis]], quote(expr = ))) list(all = TRUE) else read_index(...elt(axis), axis, shape[[axis]], call)
-  })
-  take_indices(x, indices, drop, call)
+  indices <- lapply(seq_len(rank), function(axis) read_index(written[!is_new][[axis]], axis, x, call))
+  alone <- vapply(indices, function(index) isTRUE(index$single), NA)
+  note_unlike_r(given != rank || any(is_new) || any(vapply(indices, function(index) identical(index$count, 1L) && !isTRUE(index$single), NA)) ||
+    any(operand_shape(x)[!alone][-1L] == 1L, na.rm = TRUE))
+  single <- drop & alone
+  if (any(vapply(indices, function(index) !is.null(index$start), NA))) x <- slice_tensor(x, indices, call)
+  for (axis in seq_along(indices)) if (!is.null(indices[[axis]]$places)) x <- take_places(x, indices[[axis]]$places, axis, call)
+  if (any(single)) x <- apply_operation("squeeze", list(x), list(axis = which(single) - 1L), call)
+  # the new axes among those that stay
+  stays <- is_new
+  stays[!is_new] <- !single
+  new <- which(is_new[stays | is_new])
+  if (length(new) == 0L) x else apply_operation("expand_dims", list(x), list(axis = new - 1L), call)
 }
 
-# An index as list(start =, step =, count =) counted from 0, or list(places =), an array or a tensor; `single` where the axis goes.
-read_index <- function(i, axis, size, call = NULL) {
+# Where `[` on an array would give something else: a function that is traced is then not compared with what it does to arrays.
+note_unlike_r <- function(differs) if (isTRUE(differs)) session$unlike_r <- TRUE
+
+# What was written for every axis: values and ranges, TRUE where nothing was; NULL for a new axis.
+fill_indices <- function(written, rank) {
+  written <- lapply(written, function(quo) {
+    expression <- rlang::quo_get_expr(quo)
+    if (rlang::quo_is_missing(quo)) return(TRUE)
+    if (identical(expression, quote(..))) return(quote(..))
+    if (identical(expression, quote(newaxis))) return(NULL)
+    if (rlang::is_call(expression, ":")) read_range(expression, rlang::quo_get_env(quo)) else rlang::eval_tidy(quo)
+  })
+  if (rank == 0L && identical(written, list(TRUE))) return(list()) # x[]
+  dots <- vapply(written, identical, NA, quote(..))
+  lacking <- max(0L, rank - sum(!dots & !vapply(written, is.null, NA)))
+  at <- if (any(dots)) which(dots)[[1L]] else length(written) + 1L
+  c(written[seq_len(at - 1L)], rep(list(TRUE), lacking), written[-seq_len(at)])
+}
+
+# from:to or from:to:step
+read_range <- function(expression, frame) {
+  step <- NULL
+  if (rlang::is_call(expression[[2L]], ":")) {
+    step <- eval(expression[[3L]], frame)
+    expression <- expression[[2L]]
+  }
+  end <- function(i) {
+    value <- eval(expression[[i]], frame)
+    if (is.null(value)) NA else value
+  }
+  structure(list(from = end(2L), to = end(3L), step = step), class = "attentive_range")
+}
+
+# An index as list(start =, step =, count =) with the start counted from 0, or list(places =), an array or a tensor, or
+# list() for all; `single` where the axis goes.
+read_index <- function(i, axis, x, call = NULL) {
+  size <- operand_shape(x)[[axis]]
+  if (is.logical(i) && identical(as.vector(i), TRUE)) return(list())
+  if (inherits(i, "attentive_range")) return(range_index(i, axis, x, call))
   if (is_size(i)) return(list(start = i - 1L, step = 1L, count = 1L, single = TRUE))
   if (is_symbolic(i)) return(list(places = i, single = length(i[["shape"]]) == 0L))
-  if (is.logical(i) && !anyNA(i)) {
-    if (identical(as.vector(i), TRUE)) return(list(all = TRUE))
-    if (is.na(size) || length(i) > size || length(i) == 0L) abort_index(i, axis, size, call)
+  picked <- is.logical(i) && !anyNA(i) && length(dim(i)) < 2L
+  if (picked) {
+    if (is.na(size) || length(i) > size || length(i) == 0L) abort_index(i, axis, call)
     i <- which(rep_len(i, size))
   }
-  if (!is.numeric(i) || is.object(i) || anyNA(i) || any(i != trunc(i)) || (any(i < 0) && any(i > 0))) abort_index(i, axis, size, call)
-  i <- i[i != 0]
-  if (length(i) > 0L && i[[1L]] < 0) return(left_out(sort(unique(-i)), axis, size, call))
-  if (any(i > size, na.rm = TRUE)) abort_beyond(max(i), axis, size, call)
-  step <- if (length(i) > 1L) unique(diff(i)) else 1
-  if (length(step) == 1L && step != 0) {
-    return(list(start = if (length(i) > 0L) i[[1L]] - 1L else 0L, step = step, count = length(i), single = length(i) == 1L))
+  if (!is.numeric(i) || is.object(i) || length(dim(i)) > 1L || anyNA(i) || any(i != trunc(i)) || any(i == 0)) abort_index(i, axis, call)
+  note_unlike_r(any(i < 0))
+  places <- place_index(i, axis, size, call)
+  single <- length(i) == 1L && !picked
+  step <- if (length(i) > 1L) unique(diff(places)) else 1
+  ranged <- length(step) == 1L && step != 0 && (length(i) == 0L || all(places > 0))
+  if (ranged) return(list(start = if (length(i) > 0L) places[[1L]] - 1L else 0L, step = step, count = length(i), single = single))
+  if (single) return(list(start = op_shape(x)[[axis]] + as.integer(places), step = 1L, count = 1L, single = TRUE))
+  list(places = array(as.integer(places), length(places)), single = FALSE)
+}
+
+# Negative places as those that they mean, where the size is known.
+place_index <- function(i, axis, size, call = NULL) {
+  if (is.na(size)) return(as.vector(i))
+  wrong <- abs(i) > size
+  if (any(wrong)) {
+    abort_attentive("shape", sprintf("Axis %d has %d places: there is no place %d.", axis, size, as.integer(i[wrong][[1L]])), call = call)
   }
-  list(places = array(as.integer(i), length(i)), single = FALSE)
+  as.vector(ifelse(i < 0, size + 1L + i, i))
 }
 
-left_out <- function(gone, axis, size, call = NULL) {
-  if (is.na(size)) {
-    if (!identical(as.integer(gone), seq_along(gone))) {
-      abort_attentive("argument", sprintf("Of axis %d, whose size is not known, only the first places can be left out.", axis),
-        hint = "`op_shape(x)` gives its size: `op_slice()` takes any block.", call = call
-      )
-    }
-    return(list(start = length(gone), step = 1L, open = TRUE, single = FALSE))
+# A range of places; sizes that are not known yet are computed with.
+range_index <- function(range, axis, x, call = NULL) {
+  size <- operand_shape(x)[[axis]]
+  whole <- function(i) is.numeric(i) && !is.object(i) && length(i) == 1L && (is.na(i) || (i == trunc(i) && i != 0))
+  for (i in range) if (!is.null(i) && !is_size(i) && !whole(i) && !identical(i, NA)) abort_index(i, axis, call)
+  open <- function(i) !is_symbolic(i) && is.na(i)
+  note_unlike_r(any(vapply(range, function(i) !is.null(i) && !is_symbolic(i) && (is.na(i) || i < 0), NA)))
+  step <- if (is.null(range$step) || open(range$step)) NULL else range$step
+  if (is_size(step)) abort_index(step, axis, call)
+  backwards <- if (!is.null(step)) step < 0 else runs_down(range$from, range$to)
+  step <- if (is.null(step)) if (backwards) -1L else 1L else as.integer(step)
+  ends <- if (backwards) c(-1L, 1L) else c(1L, -1L)
+  from <- if (open(range$from)) ends[[1L]] else range$from
+  to <- if (open(range$to)) ends[[2L]] else range$to
+  if (step == 1L && identical(c(from, to), c(1, -1))) return(list())
+  place <- function(i) {
+    if (is_size(i)) return(i)
+    i <- as.integer(place_index(i, axis, size, call))
+    if (i > 0L) i else op_shape(x)[[axis]] + (i + 1L)
   }
-  kept <- setdiff(seq_len(size), gone)
-  index <- read_index(kept, axis, size, call)
-  index$single <- FALSE
-  index
+  from <- place(from)
+  to <- place(to)
+  count <- (if (backwards) from - to else to - from) %/% abs(step) + 1L
+  if (is.numeric(count)) count <- max(count, 0L)
+  if (identical(count, 0L)) from <- 1L
+  list(start = from - 1L, step = step, count = count)
 }
 
-abort_index <- function(i, axis, size, call = NULL) {
-  abort_argument(i, sprintf("index %d", axis), "whole numbers from 1, or negative ones for what is left out, or one TRUE or FALSE a place", call = call)
+runs_down <- function(from, to) {
+  if (is_symbolic(from) || is_symbolic(to) || is.na(from) || is.na(to)) return(FALSE)
+  sign(from) == sign(to) && from > to
 }
 
-abort_beyond <- function(place, axis, size, call = NULL) {
-  abort_attentive("shape", sprintf("Axis %d has %d places: there is no place %d.", axis, size, as.integer(place)), call = call)
+abort_index <- function(i, axis, call = NULL) {
+  abort_argument(i, sprintf("index %d", axis), "whole numbers from 1, or negative ones that count from the end, or one TRUE or FALSE a place", call = call)
 }
 
-take_indices <- function(x, indices, drop, call = NULL) {
-  shape <- x[["shape"]]
-  sliced <- vapply(indices, function(index) is.null(index$all) && is.null(index$places), NA)
-  if (any(sliced)) x <- slice_tensor(x, indices, call)
-  for (axis in seq_along(indices)) {
-    if (is.null(indices[[axis]]$places)) next
-    places <- indices[[axis]]$places
-    if (length(operand_shape(places)) > 1L) abort_argument(places, sprintf("index %d", axis), "a tensor of one axis, or none", call = call)
-    if (length(operand_shape(places)) == 0L) places <- op_reshape(places, 1L)
-    x <- apply_operation("take", list(x, places), list(axis = axis - 1L, base = 1), call)
+take_places <- function(x, places, axis, call = NULL) {
+  if (length(operand_shape(places)) > 1L) abort_argument(places, sprintf("index %d", axis), "a tensor of one axis, or none", call = call)
+  if (dtype_of(places) == "bool") {
+    abort_attentive("not_yet", sprintf("Index %d is a logical tensor: how many places it picks is not known while a model is put together.", axis),
+      hint = "`op_where()` puts other numbers in the places that are not wanted.", call = call
+    )
   }
-  if (!drop) return(x)
-  single <- vapply(indices, function(index) isTRUE(index$single), NA)
-  made <- x[["shape"]]
-  gone <- which(single | (!is.na(made) & made == 1L & seq_along(made) > 1L))
-  if (length(gone) == 0L) x else apply_operation("squeeze", list(x), list(axis = gone - 1L), call)
+  if (length(operand_shape(places)) == 0L) places <- op_reshape(places, 1L)
+  apply_operation("take", list(x, places), list(axis = axis - 1L, base = 1), call)
 }
 
 # The ranges among the indices as one slice; the sizes that they hold are operands.
 slice_tensor <- function(x, indices, call = NULL) {
-  whole <- function(axis) axis_rules(keep = axis)
-  starts <- sizes <- vector("list", length(indices))
+  starts <- rep(list(number_rules(0L)), length(indices))
+  sizes <- lapply(seq_along(indices), function(axis) axis_rules(keep = axis))
   steps <- rep(1, length(indices))
   refs <- list()
   for (axis in seq_along(indices)) {
     index <- indices[[axis]]
-    starts[[axis]] <- number_rules(0L)
-    sizes[[axis]] <- whole(axis)
-    if (!is.null(index$all) || !is.null(index$places)) next
-    start <- collect_sizes(list(index$start), 1L + length(refs))
-    refs <- c(refs, start$refs)
-    starts[[axis]] <- c(start$rules[[1L]], close_rule)
+    if (is.null(index$start)) next
+    held <- collect_sizes(list(index$start, index$count), 1L + length(refs))
+    refs <- c(refs, held$refs)
+    starts[[axis]] <- c(held$rules[[1L]], close_rule)
+    sizes[[axis]] <- c(held$rules[[2L]], close_rule)
     steps[[axis]] <- index$step
-    sizes[[axis]] <- if (isTRUE(index$open)) c(1, 0, axis - 1, 0, index$start, 0, size_codes[["subtract"]], 0, 0, close_rule) else number_rules(index$count)
   }
   apply_operation("slice", c(list(x), refs),
     list(starts = unlist(starts), steps = as.double(steps), sizes = unlist(sizes), refs = length(refs)), call)

@@ -3,9 +3,9 @@
 # made anew from R data.
 
 # The program of a model: list(pointer, variables, float64, plan), the weights in its order.
-# Layers of the user's classes may be other nodes when the model is trained.
+# Layers of the user's classes may be other nodes when the model is trained, or where nobody said whether it is (`NULL`).
 model_program <- function(self, training = FALSE) {
-  signature <- if (training && length(self$customs) > 0L) "training" else "model"
+  signature <- if (length(self$customs) == 0L || isFALSE(training)) "model" else if (is.null(training)) "unsaid" else "training"
   cached_program(self, signature, function() build_program(self$inputs, self$outputs, self$nodes, training))
 }
 
@@ -49,12 +49,14 @@ is_current <- function(plan) {
 forget_programs <- function(self) self$programs <- NULL
 
 # Runs a model on arrays that are checked; a list of arrays, one an output.
-run_program <- function(self, inputs, training, threads) run_on_arrays(self, model_program(self, training), inputs, training, threads)
+run_program <- function(self, inputs, training, threads, run = run_on_arrays) {
+  run(self, model_program(self, training), inputs, isTRUE(training), threads)
+}
 
 # Runs a layer alone; `mask` is that of its first input.
-run_layer <- function(self, inputs, mask, training, threads) {
+run_layer <- function(self, inputs, mask, training, threads, run = run_on_arrays) {
   program <- layer_program(self, length(inputs), !is.null(mask))
-  outputs <- run_on_arrays(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
+  outputs <- run(self, program, c(inputs, if (!is.null(mask)) list(mask)), training, threads)
   if (length(outputs) == 1L) outputs[[1L]] else outputs
 }
 
@@ -66,7 +68,7 @@ run_on_arrays <- function(self, program, inputs, training, threads) {
     `std::invalid_argument` = function(e) abort_attentive("argument", capitalized(conditionMessage(e)))
   )
   if (training) self$calls <- calls + 1
-  self$activity_losses <- if (any(result$penalties != 0)) as.list(result$penalties)
+  self$activity_losses <- if (any(is.na(result$penalties) | result$penalties != 0)) as.list(result$penalties)
   result$outputs
 }
 

@@ -25,7 +25,8 @@ simple_call <- function(inputs, training = NULL, mask = NULL, ...) {
 }
 layer_function.simple_layer <- function(self) simple_call
 
-call_layer <- function(self, inputs, training, mask, extra, call) {
+# `run` computes: it takes what run_on_arrays() takes.
+call_layer <- function(self, inputs, training, mask, extra, call, run = run_on_arrays) {
   if (missing(inputs)) abort_missing("inputs", "an array or a symbolic tensor", call)
   if (is_sequential(inputs)) return(invisible(add_layer(inputs, new_shell(self), call)))
   if (length(extra) > 0L) check_dots_names(extra, "threads", sprintf("the layer \"%s\"", self$name), call, names(formals(simple_call))[1:3])
@@ -40,6 +41,7 @@ call_layer <- function(self, inputs, training, mask, extra, call) {
       abort_argument(mask, "mask", "NULL where the layer is applied to a symbolic tensor", hint = "A mask travels with its tensor.", call = call)
     }
     check_training_option(training, call)
+    check_has_axes(self, inputs, call)
     return(apply_symbolically(self, inputs, list(training = training), call))
   }
   dims <- lapply(inputs, dim)
@@ -47,12 +49,26 @@ call_layer <- function(self, inputs, training, mask, extra, call) {
   check_numbers(self, inputs, call)
   masks <- call_mask(mask, dims[[1L]], call)
   if (!self$built) layer_build(self, dims, call)
-  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call))
+  run_layer(self, inputs, masks, isTRUE(training), call_threads(extra, call), run)
 }
 
 abort_mixed <- function(self, call = NULL) {
   abort_attentive("argument", sprintf("The layer \"%s\" was given arrays and symbolic tensors together.", self$name),
     hint = "Make an input for every array with `keras_input()`, or use `+ - * /` with an array.", call = call
+  )
+}
+
+# A single number has no batch; what works on each number alone takes it nevertheless.
+check_has_axes <- function(self, inputs, call = NULL) {
+  single <- vapply(inputs, function(tensor) length(tensor[["shape"]]) == 0L, NA)
+  along <- c("softmax", "log_softmax", "sparsemax", "glu")
+  element_wise <- inherits(self, c("identity_layer", "element_activation")) || (inherits(self, "activation") && !isTRUE(self$activation$name %in% along))
+  if (element_wise || !any(single)) return(invisible())
+  abort_attentive("shape", sprintf("The layer \"%s\" was given a tensor without axes: [].", self$name),
+    hint = c(
+      "The first axis is the batch: `op_min(x, axis = -1)`, say, leaves it, while `op_min(x)` is one number for all.",
+      "`op_reshape(x, c(1, 1))` makes axes; operations such as `*` take single numbers."
+    ), call = call
   )
 }
 

@@ -26,6 +26,14 @@ variable_array <- function(variable) {
 }
 
 variable_assign <- function(variable, value, arg = "value", call = NULL) {
+  if (is_tracing()) {
+    abort_attentive("not_yet", sprintf("The weight \"%s\" cannot be assigned to within `call()`: state that changes while a layer runs is not available.", variable[["path"]]),
+      hint = c(
+        "`call()` is followed once and only what comes out of it runs later; `layer_batch_normalization()` has moving statistics.",
+        "Outside of it, in a callback or a loop of one's own, `variable$assign(value)` works."
+      ), call = call
+    )
+  }
   variable[["value"]] <- pack_value(variable, value, arg, call)
   invisible(variable)
 }

@@ -199,6 +199,79 @@ test_that("<J v, u> is <v, J' u> for long sequences", {
   }
 })
 
+test_that("every layer and model has gradients", {
+  local_floatx("float64")
+  set.seed(3)
+  x <- noise(c(4, 5, 3))
+  input <- keras_input(c(5, 3))
+  hidden <- layer_dense(input, 4, activation = "tanh", kernel_regularizer = "l2", activity_regularizer = regularizer_l2(0.1))
+  shared <- layer_multi_head_attention(num_heads = 2, key_dim = 2, activity_regularizer = regularizer_l2(0.1))
+  model <- keras_model(input, shared(hidden, hidden))
+  layer_own <- Layer("Own",
+    initialize = function(...) {
+      super$initialize(...)
+      self$dense <- layer_dense(units = 3)
+    },
+    build = function(input_shape) self$scale <- self$add_weight(shape = 3, initializer = "ones", regularizer = "l2", name = "scale"),
+    call = function(x, other, training = NULL) self$dense(x) * self$scale + op_sin(other)
+  )
+  cases <- list(
+    list(layer_dense(units = 4, activation = "gelu", kernel_regularizer = "l2", activity_regularizer = regularizer_l2(0.1)), x),
+    list(layer_layer_normalization(), x), list(layer_conv_1d(filters = 2, kernel_size = 3), x), list(layer_batch_normalization(), x, training = TRUE),
+    list(layer_multiply(), list(a = x, b = noise(c(4, 5, 3)))), list(keras_model(input, layer_lambda(input, function(x) op_tanh(x)[, -1, ])), x), list(layer_own(), x, other = noise(c(4, 5, 3))),
+    list(model, x), list(keras_model_sequential(input_shape = c(5, 3)) |> layer_dense(2, activation = "tanh") |> layer_flatten() |> layer_dense(1), x),
+    list(layer_time_distributed(layer = layer_dense(units = 2)), x), list(layer_global_average_pooling_1d(), x, mask = matrix(rep(c(TRUE, FALSE), 10), 4))
+  )
+  for (losses in c(FALSE, TRUE)) for (case in cases) {
+    layer <- case[[1]]
+    y <- do.call(layer, case[-1])
+    u <- noise(dim(y))
+    got <- do.call(get_gradients, c(case, list(upstream = u, losses = losses)))
+    expect_equal(got$output, y, tolerance = 1e-12)
+    value <- function(arguments) {
+      out <- sum(do.call(layer, arguments) * u)
+      if (losses) out + sum(unlist(layer$losses)) else out
+    }
+    # along one direction of all inputs and trained weights together
+    arrays <- rapply(case[-1], function(a) if (is.double(a)) noise(dim(a)) else a, how = "replace")
+    weights <- get_weights(layer)
+    direction <- lapply(weights, function(w) noise(dim(w)))
+    at <- function(h) {
+      set_weights(layer, Map(function(w, d) w + h * d, weights, direction))
+      moved <- rapply(Map(list, case[-1], arrays), identity, how = "replace")
+      move <- function(a, d) if (is.list(a)) Map(move, a, d) else if (is.double(a)) a + h * d else a
+      value(Map(move, case[-1], arrays))
+    }
+    numeric <- (at(1e-5) - at(-1e-5)) / 2e-5
+    set_weights(layer, weights)
+    flat <- Filter(is.double, unlist(lapply(arrays, function(a) if (is.list(a)) a else list(a)), recursive = FALSE))
+    found <- sum(mapply(function(g, d) sum(g * d), got$inputs, flat)) + sum(0, unlist(Map(function(g, d) sum(g * d), got$weights, direction)))
+    # moving statistics move too
+    if (!inherits(layer, "attentive_batch_normalization")) expect_close(found, numeric, 1e-6, paste(class(layer)[[1]], losses))
+    expect_identical(lapply(got$weights, dim), lapply(weights, dim))
+  }
+  expect_named(get_gradients(cases[[5]][[1]], cases[[5]][[2]])$inputs, c("a", "b"))
+  expect_named(get_gradients(cases[[7]][[1]], x, x)$inputs, c("x", "other"))
+  expect_named(get_gradients(model, x)$inputs, model$input_names)
+  ids <- matrix(c(1, 0, 2, 2), 2)
+  embedding <- layer_embedding(input_dim = 3, output_dim = 2)
+  g <- get_gradients(embedding, ids)
+  expect_identical(g$inputs[[1]], ids * 0)
+  expect_identical(g$weights[[1]], matrix(c(1, 1, 2), 3, 2))
+  # several outputs, dropout
+  two <- keras_model(input, list(layer_flatten(input), op_sum(input, axis = c(2, 3))))
+  expect_close(get_gradients(two, x)$inputs[[1]], x * 0 + 2, 1e-12)
+  expect_close(get_gradients(two, x, upstream = list(NULL, array(1:4)))$inputs[[1]], x * 0 + 1:4, 1e-12)
+  expect_error(get_gradients(two, x, upstream = x), class = "attentive_error_argument")
+  expect_error(get_gradients(two, x, upstream = list(x, NULL)), class = "attentive_error_shape")
+  dropped <- get_gradients(layer_dropout(rate = 0.5, seed = 1), x, training = TRUE)
+  expect_close(dropped$inputs[[1]] * x, dropped$output, 1e-12)
+  expect_error(get_gradients(model, x, scores_upstream = x), class = "attentive_error_argument")
+  expect_error(get_gradients(model, input), class = "attentive_error_argument")
+  expect_error(get_gradients(layer_dense(units = 2)), class = "attentive_error_argument")
+  expect_error(get_gradients(x, x), class = "attentive_error_argument")
+})
+
 test_that("wrong calls of get_gradients() are classed errors", {
   x <- noise(2, 4, 5)
   layer <- built_layer(list(num_heads = 2, key_dim = 3), x)

@@ -143,6 +143,63 @@ test_that("`training` is known: two traces", {
   expect_true(all(dropped == 0 | abs(dropped - 4 * x) < 1e-5) && any(dropped == 0) && any(dropped != 0))
 })
 
+test_that("the default of `training` counts where nobody said it", {
+  x <- wave(c(3, 2))
+  input <- keras_input(2)
+  models <- lapply(list(FALSE, TRUE), function(default) {
+    method <- function(x, training) if (training) x * 2 else x * 3
+    formals(method)$training <- default
+    Layer("Default", call = method)
+  })
+  for (i in 1:2) {
+    usual <- if (i == 1L) 3 else 2
+    layer <- models[[i]]()
+    expect_close(layer(x), usual * x, 1e-6)
+    expect_close(layer(x, training = TRUE), 2 * x, 1e-6)
+    expect_close(layer(x, training = FALSE), 3 * x, 1e-6)
+    layer_around <- Layer("Around", initialize = function(...) {
+      super$initialize(...)
+      self$inner <- models[[i]]()
+    }, call = function(x) self$inner(x))
+    for (model in list(keras_model(input, models[[i]]()(input)), keras_model(input, layer_around(input)))) {
+      expect_close(model(x), usual * x, 1e-6)
+      expect_close(model(x, training = TRUE), 2 * x, 1e-6)
+      expect_close(predict(model, x, verbose = 0), 3 * x, 1e-6)
+      outer <- keras_model(input, model(input, training = FALSE))
+      expect_close(outer(x), 3 * x, 1e-6)
+    }
+  }
+  # the default of an outer layer is told to those within
+  layer_told <- Layer("Told", call = function(x, training = NULL) if (isTRUE(training)) x * 2 else x)
+  layer_telling <- Layer("Telling", initialize = function(...) {
+    super$initialize(...)
+    self$inner <- layer_told()
+    self$dropout <- layer_dropout(rate = 1)
+  }, call = function(x, training = TRUE) list(self$inner(x), self$dropout(x)))
+  told <- layer_telling()(x)
+  expect_close(told[[1]], 2 * x, 1e-6)
+  expect_close(told[[2]], 0 * x, 1e-6)
+  expect_close(keras_model(input, layer_telling()(input)[[1]])(x), 2 * x, 1e-6)
+  expect_error(Layer("Odd", call = function(x, training = "yes") x)()(x), class = "attentive_error_argument")
+  # without a default it is NULL
+  expect_close(Layer("Bare", call = function(x, training) if (is.null(training)) x else x * 2)()(x), x, 1e-6)
+})
+
+test_that("state that changes in the call is refused in so many words", {
+  layer_counting <- Layer("Counting",
+    build = function(input_shape) self$total <- self$add_weight(shape = c(), initializer = "zeros", trainable = FALSE, name = "total"),
+    call = function(x) {
+      self$total$assign(self$total + op_sum(x))
+      x
+    }
+  )
+  layer <- layer_counting()
+  expect_error(layer(wave(c(2, 3))), "\"counting/total\" cannot be assigned to within", class = "attentive_error_not_yet")
+  expect_error(layer(keras_input(3)), "state", class = "attentive_error_not_yet")
+  layer$total$assign(2)
+  expect_equal(layer$total$value[[1]], 2)
+})
+
 # An encoder-decoder in three classes ----------------------------------------------
 
 layer_tokens <- Layer("TokenAndPosition",

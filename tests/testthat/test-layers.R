@@ -37,6 +37,28 @@ test_that("activations are what their names say", {
   expect_error(layer_activation(x, function(x) "no"), "symbolic tensor", class = "attentive_error_argument")
 })
 
+test_that("an activation that halves the features does so within every layer", {
+  local_floatx("float64")
+  x <- wave(c(2, 5, 3))
+  makers <- list(
+    function(activation) layer_dense(units = 4, activation = activation, seed = 1),
+    function(activation) layer_conv_1d(filters = 4, kernel_size = 2, activation = activation, seed = 1),
+    function(activation) layer_einsum_dense(equation = "abc,cd->abd", output_shape = c(NA, 4), activation = activation, seed = 1)
+  )
+  for (make in makers) for (activation in list("glu", activation_glu, function(x) op_glu(x))) {
+    layer <- make(activation)
+    y <- layer(x)
+    expect_close(y, layer_activation(make(NULL)(x), "glu"), 1e-12)
+    model <- keras_model_sequential(input_shape = c(5, 3), layers = list(layer))
+    expect_identical(as.integer(model$output_shape), c(NA, dim(y)[-1]))
+    expect_identical(dim(y)[[3]], 2L)
+    compile(model, "sgd", "mse")
+    expect_true(is.finite(fit(model, x, y * 0, verbose = 0)$metrics$loss))
+  }
+  expect_error(layer_dense(x, 3, activation = "glu"), "even", class = "attentive_error_shape")
+  expect_error(keras_model_sequential(input_shape = 3) |> layer_dense(3, activation = "glu"), "even", class = "attentive_error_shape")
+})
+
 test_that("an embedding looks rows up and makes a mask of zeros", {
   ids <- rbind(c(3, 0, 1), c(2, 2, 0))
   layer <- layer_embedding(input_dim = 4, output_dim = 2, mask_zero = TRUE, dtype = "float64")
@@ -218,6 +240,27 @@ test_that("activity regularizers add to the losses of a layer", {
   expect_error(layer_dense(units = 2, activity_regularizer = "orthogonal"), class = "attentive_error_not_yet")
 })
 
+test_that("a tensor without axes is refused where a layer needs the batch", {
+  x <- keras_input(c(3, 4))
+  s <- op_min(x)
+  calls <- alist(
+    layer_flatten(s), layer_reshape(s, 1), layer_add(list(s, s)), layer_add(list(x, s)), layer_lambda(s, function(x) x), layer_einsum_dense(s, "a,b->ab", 2), layer_dense(s, 2),
+    layer_rescaling(s, 2), layer_masking(s), layer_activation(s, "softmax"), layer_activation(s, "glu"), layer_dropout(s, rate = 0.5), layer_embedding(s, 3, 2),
+    layer_activity_regularization(s, l1 = 1), layer_concatenate(list(s, s)), layer_layer_normalization(s), layer_attention(list(s, s)), layer_attention(list(x, s))
+  )
+  for (e in calls) expect_error(eval(e), class = "attentive_error_shape", info = deparse(e))
+  a <- wave(c(2, 3, 4))
+  expect_equal(keras_model(x, layer_activation(s, "relu"))(a), max(0, min(a)), tolerance = 1e-6)
+  expect_equal(keras_model(x, layer_activation_leaky_relu(layer_identity(s), 0.5))(a), min(a) / 2, tolerance = 1e-6)
+})
+
+test_that("a penalty on numbers that are missing is missing", {
+  x <- matrix(c(NA, 1), 1)
+  layer <- layer_activity_regularization(l1 = 1)
+  expect_identical(layer(x), x)
+  expect_true(is.na(layer$losses[[1]]))
+})
+
 test_that("the session's number type is that of new layers", {
   expect_identical(config_floatx(), "float32")
   local_floatx("float64")
@@ -276,6 +319,12 @@ test_that("a lambda layer gives what its function gives, traced or not", {
   for (f in list(function(x) rev(x), function(x) mean(x), function(x) t(x), function(x) colSums(x))) {
     expect_error(model_of(f, name = "odd"), "\"odd\" must give one row", class = "attentive_error_shape")
   }
+  # `[` is that of tensors
+  a <- wave(c(2, 4, 3))
+  x <- keras_input(c(4, 3))
+  expect_equal(keras_model(x, layer_lambda(x, function(x) x[, -1, ]))(a), a[, 4, ], tolerance = 1e-6)
+  expect_equal(layer_lambda(a, function(x) x[, 2:2, ]), a[, 2, , drop = FALSE], tolerance = 1e-6)
+  expect_equal(layer_lambda(a, function(x) x[, 1:-2, -1]), a[, 1:3, 3], tolerance = 1e-6)
   # sequences of any length
   x <- keras_input(c(NA, 2))
   model <- keras_model(x, layer_lambda(x, function(x) x[, rev(seq_len(dim(x)[2])), , drop = FALSE]))

@@ -32,14 +32,18 @@ test_that("with data a loss gives one value per sample", {
   expect_close(loss_mean_squared_error(array(y, c(1, 2, 3)), tall), array(rowMeans((y - p)^2), c(1, 2)), 1e-12)
 })
 
-test_that("an ignored class has the value 0", {
-  ignoring <- function(y, class, ...) loss_sparse_categorical_crossentropy(y, p, ignore_class = class, ...)
-  expect_close(ignoring(c(1, 0), 0), c(-log(0.5), 0), 1e-12)
-  expect_close(ignoring(c(1, -1), -1), c(-log(0.5), 0), 1e-12)
-  tall <- array(p, c(2, 1, 3))
-  expect_close(loss_sparse_categorical_crossentropy(matrix(c(1, -1)), tall, ignore_class = -1), matrix(c(-log(0.5), 0)), 1e-12)
-  expect_close(loss_sparse_categorical_crossentropy(ignore_class = -1, reduction = "none")(c(1, -1), p), c(-log(0.5), 0), 1e-12)
-  expect_error(ignoring(c(1, -2), -1), "row 2", class = "attentive_error_argument")
+test_that("a class that is ignored has the value 0", {
+  p <- rbind(c(0.1, 0.2, 0.7), c(0.6, 0.3, 0.1))
+  for (ignored in c(2, -1)) {
+    y <- c(ignored, 0)
+    expect_close(loss_sparse_categorical_crossentropy(y, p, ignore_class = ignored), c(0, -log(0.6)), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(ignore_class = ignored, reduction = "none")(y, p, c(3, 2)), c(0, -2 * log(0.6)), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(ignore_class = ignored)(y, p), -log(0.6), 1e-12)
+    expect_close(loss_sparse_categorical_crossentropy(c(ignored, ignored), p, ignore_class = ignored), c(0, 0), 1e-12)
+    tall <- array(p, c(1, 2, 3))
+    expect_close(loss_sparse_categorical_crossentropy(array(y, c(1, 2)), tall, ignore_class = ignored), array(c(0, -log(0.6)), c(1, 2)), 1e-12)
+  }
+  expect_error(loss_sparse_categorical_crossentropy(c(1, -2), p, ignore_class = -1), "row 2", class = "attentive_error_argument")
 })
 
 test_that("reductions and weights count as in Keras", {
