@@ -15,7 +15,8 @@
 #' weights, as for all losses); masks and sample weights are lined up with their first axes. One number for a whole batch is taken as it is; there
 #' a mask does not count, and sample weights multiply it by their mean.
 #'
-#' A metric may also use functions that work on arrays only: it is then called for each batch with arrays, and may call the model, which computes with its weights before the step. A loss must work on tensors, or it can be evaluated but not trained with; then it
+#' A metric may also use functions that work on arrays only: it is then called for each batch with arrays, and may call the model, which computes with its weights
+#' before the step. A loss must work on tensors, or it can be evaluated but not trained with; then it
 #' must give one number for each sample.
 #'
 #' The value of a metric is the mean over all samples; of a metric that gives one number for a batch it is the mean over the batches, whatever their sizes, as in Keras.
