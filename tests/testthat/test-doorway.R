@@ -36,7 +36,7 @@ test_that("a time limit that is reached within a call is the error that R makes 
   long <- array(0, c(16, 6000, 64)) # seconds
   alone <- layer(list(small, small))
   limited <- function(...) {
-    setTimeLimit(elapsed = 0.2, transient = TRUE)
+    setTimeLimit(elapsed = 0.1, transient = TRUE)
     withCallingHandlers(layer(list(long, long)), ...)
   }
   expect_error(limited(), "reached elapsed time limit")
