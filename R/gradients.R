@@ -41,7 +41,9 @@
 #' mean(error^2)
 #'
 #' # where a model looks: how much each number of the input moves the output
-#' model <- keras_model_sequential(input_shape = 3) |> layer_dense(4, activation = "tanh") |> layer_dense(1)
+#' model <- keras_model_sequential(input_shape = 3) |>
+#'   layer_dense(4, activation = "tanh") |>
+#'   layer_dense(1)
 #' get_gradients(model, matrix(rnorm(6), 2))$inputs[[1]]
 #' @export
 get_gradients <- function(object, ..., upstream = NULL, scores_upstream = NULL, losses = FALSE) UseMethod("get_gradients")
