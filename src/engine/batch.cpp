@@ -12,14 +12,6 @@ namespace {
 constexpr Index kSmallestPart = 32768;
 constexpr Index kMostParts = 16;
 
-template <class T>
-std::vector<Dims> input_dims(const Program<T> &program, const Dataset<T> &dataset, Index count) {
-  std::vector<Dims> dims;
-  for (std::size_t i = 0; i < program.plan().inputs.size(); ++i)
-    dims.push_back(dataset.columns.at(i).batch_dims(count));
-  return dims;
-}
-
 // Into how many parts a batch is cut. Not where the copies of the weights'
 // gradients, or those of the outputs, would be as large as what is computed.
 template <class T> Index parts_of(Program<T> &program, const Dataset<T> &dataset, Index count) {

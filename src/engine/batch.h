@@ -45,6 +45,15 @@ private:
   std::vector<MaskValue> masks_;
 };
 
+// The dims of the inputs for so many rows.
+template <class T>
+std::vector<Dims> input_dims(const Program<T> &program, const Dataset<T> &dataset, Index count) {
+  std::vector<Dims> dims;
+  for (std::size_t i = 0; i < program.plan().inputs.size(); ++i)
+    dims.push_back(dataset.columns.at(i).batch_dims(count));
+  return dims;
+}
+
 // Rows of the first columns become the inputs, as far as the program has any.
 template <class T>
 void load_rows(Program<T> &program, const Dataset<T> &dataset, const Index *rows, Index count);

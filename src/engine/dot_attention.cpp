@@ -6,7 +6,6 @@
 
 #include "attention_tiles.h"
 #include "dropout.h"
-#include "node_loops.h"
 
 namespace attentive {
 namespace {

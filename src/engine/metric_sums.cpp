@@ -71,9 +71,11 @@ void class_counts(const MetricOptions &options, const LossTask<T> &task,
                   std::vector<double> &sums) {
   const std::size_t width = static_cast<std::size_t>(task.width);
   sums.resize(4 * width);
+  if (width == 0)
+    return;
   for (Index n = 0; n < task.positions; ++n) {
     const double weight = task.weights[n];
-    if (weight == 0 || width == 0)
+    if (weight == 0)
       continue;
     const T *y = task.target + n * task.width, *p = task.prediction + n * task.width;
     const T most = *std::max_element(p, p + task.width);

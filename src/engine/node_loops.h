@@ -12,25 +12,6 @@
 
 namespace attentive {
 
-constexpr Index kElementsOfTask = 16384; // elementwise: below it threads cost more than they bring
-
-// body(first, last) for [0, size) cut into parts of `part`.
-template <class Body>
-void for_parts(Index size, Index part, const Execution &execution, const Body &body) {
-  const Index tasks = (size + part - 1) / part;
-  if (tasks == 1)
-    body(Index(0), size);
-  else if (tasks > 1)
-    parallel_for(tasks, execution,
-                 [&](Index task, int) { body(task * part, std::min(size, (task + 1) * part)); });
-}
-
-// The same for rows of `width` elements.
-template <class Body>
-void for_row_parts(Index rows, Index width, const Execution &execution, const Body &body) {
-  for_parts(rows, std::max<Index>(1, kElementsOfTask / std::max<Index>(1, width)), execution, body);
-}
-
 // to[i] (+)= value(i) for first <= i < last
 template <class T, class F>
 void write_gradient(GradientPlace<T> to, Index first, Index last, const F &value) {

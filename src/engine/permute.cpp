@@ -1,6 +1,6 @@
 #include "permute.h"
 
-#include "node_loops.h"
+#include "parallel.h"
 
 namespace attentive {
 namespace {

@@ -39,10 +39,7 @@ void run_piece(Program<T> &program, const Dataset<T> &dataset, const std::vector
 template <class T>
 void plan_results(Program<T> &program, const Dataset<T> &dataset,
                   std::vector<Prediction<T>> &results) {
-  std::vector<Dims> dims;
-  for (std::size_t i = 0; i < program.plan().inputs.size(); ++i)
-    dims.push_back(dataset.columns.at(i).batch_dims(1));
-  program.prepare(dims);
+  program.prepare(input_dims(program, dataset, 1));
   for (std::size_t i = 0; i < results.size(); ++i)
     make_room<T>(program.output(i), 1, 0, results[i]);
 }

@@ -1,6 +1,5 @@
 #include "random.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace attentive {
@@ -43,9 +42,8 @@ std::array<double, 2> normal_pair(std::uint64_t key, std::uint64_t stream, std::
 // out[i] = value(i), in tasks
 template <class T, class F>
 void fill_tasks(T *out, Index n, const Execution &execution, const F &value) {
-  constexpr Index kTask = 16384;
-  parallel_for((n + kTask - 1) / kTask, execution, [&](Index task, int) {
-    for (Index i = task * kTask; i < std::min(n, (task + 1) * kTask); ++i)
+  for_parts(n, kElementsOfTask, execution, [&](Index first, Index last) {
+    for (Index i = first; i < last; ++i)
       out[i] = static_cast<T>(value(static_cast<std::uint64_t>(i)));
   });
 }

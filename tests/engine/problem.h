@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attention_naive.h"
+#include "attention_tiles.h"
 #include "generate.h"
 
 namespace attentive_test {
@@ -174,8 +175,6 @@ template <class T> Problem<T> draw_problem(const Configuration &c) {
   add_poison(p);
   return p;
 }
-
-constexpr double kToBase2 = 1.4426950408889634;
 
 // The engine's log-sum-exps are to the base 2, the textbook's are natural.
 template <class T> std::vector<T> times(const std::vector<T> &x, double factor) {

@@ -192,7 +192,7 @@ void check(const Configuration &c, const Expected<T> &expected, const std::strin
           difference(engine.answer().out, expected.own.out, expected.exact.out, expected.out));
   const std::vector<double> lse(engine.answer().lse.begin(), engine.answer().lse.end());
   compare("lse",
-          difference(times(lse, 1 / kToBase2), expected.own.lse, expected.exact.lse, expected.lse));
+          difference(times(lse, 1 / kLog2E), expected.own.lse, expected.exact.lse, expected.lse));
 
   const bool r_order = c.number % 2 == 0;
   const std::vector<double> scores = engine.scores(r_order, false);

@@ -166,7 +166,7 @@ Gradients<T> backward(const Problem<T> &p, const AttentionOptions &options, cons
                       const std::vector<T> &d_out, const std::vector<T> *d_scores, int threads) {
   const AttentionShape &a = p.c.shape;
   Gradients<T> d(a, std::numeric_limits<T>::quiet_NaN());
-  std::vector<T> out = converted<T>(e.out), lse = converted<T>(times(e.lse, kToBase2)),
+  std::vector<T> out = converted<T>(e.out), lse = converted<T>(times(e.lse, kLog2E)),
                  upstream = d_out;
   Execution execution;
   execution.threads = threads;
@@ -348,7 +348,7 @@ template <class T> void test_split(std::uint64_t number) {
     return HeadView<const T>{view.data + n * view.element, view.element, view.token_stride,
                              view.head_stride};
   };
-  std::vector<T> out = converted<T>(test.e.out), lse = converted<T>(times(test.e.lse, kToBase2)),
+  std::vector<T> out = converted<T>(test.e.out), lse = converted<T>(times(test.e.lse, kLog2E)),
                  d_out = converted<T>(test.d_out), d_scores = converted<T>(test.d_scores);
   const auto rows = [&](const std::vector<T> &x) {
     const Index row = a.heads * a.value_size;
