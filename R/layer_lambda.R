@@ -67,7 +67,9 @@ lambda_plan <- function(self, shapes, call = NULL) {
 }
 
 trace_lambda <- function(self, shapes, call = NULL) {
+  around <- session$unlike_r # of a function that uses this layer
   session$unlike_r <- FALSE
+  on.exit(session$unlike_r <- isTRUE(around) || session$unlike_r)
   traced <- tryCatch(
     trace_function(self$f, shapes, self$dtype, "f", call, self$arguments),
     error = function(e) NULL, warning = function(w) NULL

@@ -325,6 +325,8 @@ test_that("a lambda layer gives what its function gives, traced or not", {
   expect_equal(keras_model(x, layer_lambda(x, function(x) x[, -1, ]))(a), a[, 4, ], tolerance = 1e-6)
   expect_equal(layer_lambda(a, function(x) x[, 2:2, ]), a[, 2, , drop = FALSE], tolerance = 1e-6)
   expect_equal(layer_lambda(a, function(x) x[, 1:-2, -1]), a[, 1:3, 3], tolerance = 1e-6)
+  nested <- function(x) layer_lambda(x[, -1, ], function(y) y * 2)
+  expect_equal(keras_model(x, layer_lambda(x, nested))(a), 2 * a[, 4, ], tolerance = 1e-6)
   # sequences of any length
   x <- keras_input(c(NA, 2))
   model <- keras_model(x, layer_lambda(x, function(x) x[, rev(seq_len(dim(x)[2])), , drop = FALSE]))
